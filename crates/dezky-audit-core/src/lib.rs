@@ -1,0 +1,12 @@
+//! The audit log's format, whole and pure: `docs/format.md` in code.
+//!
+//! This crate does no I/O and knows no clock, environment, thread or source of randomness: bytes, times and salts
+//! come in as arguments, bytes and findings go out.
+
+pub mod event;
+pub mod hash;
+pub mod ids;
+pub mod json;
+pub mod merkle;
+pub mod note;
+pub mod time;
