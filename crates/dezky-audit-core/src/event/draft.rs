@@ -154,12 +154,14 @@ impl Draft {
             PartName::Actor => self.actor.as_ref().map_or([None; 3], |actor| {
                 [member("email", actor.email.as_ref()), member("id", actor.id.as_ref()), member("name", actor.name.as_ref())]
             }),
-            PartName::Client => self.client.as_ref().map_or([None; 3], |client| {
-                [ip.map(|ip| ("ip", ip)), None, member("userAgent", client.user_agent.as_ref())]
-            }),
-            PartName::Resource => self.resource.as_ref().map_or([None; 3], |resource| {
-                [member("id", resource.id.as_ref()), member("name", resource.name.as_ref()), None]
-            }),
+            PartName::Client => self
+                .client
+                .as_ref()
+                .map_or([None; 3], |client| [ip.map(|ip| ("ip", ip)), None, member("userAgent", client.user_agent.as_ref())]),
+            PartName::Resource => self
+                .resource
+                .as_ref()
+                .map_or([None; 3], |resource| [member("id", resource.id.as_ref()), member("name", resource.name.as_ref()), None]),
             PartName::Metadata => [None; 3],
         }
     }

@@ -17,7 +17,12 @@ pub enum LineCheck<'a> {
     /// An event of this version, well-formed.
     Event(CheckedLine<'a>),
     /// An event of another version: what it has in common with ours (section 8).
-    OtherVersion { version: u64, seq: Seq, hash: Hash, prev_hash: Hash },
+    OtherVersion {
+        version: u64,
+        seq: Seq,
+        hash: Hash,
+        prev_hash: Hash,
+    },
     Malformed(MalformedLine),
 }
 
@@ -72,7 +77,11 @@ pub struct MalformedLine {
 /// Checks `line`, which comes without its LF. `preimage` is scratch space that is worth keeping between calls.
 pub fn check_line<'a>(line: &'a [u8], preimage: &mut Vec<u8>) -> LineCheck<'a> {
     if line.len() > MAX_LINE {
-        return LineCheck::Malformed(MalformedLine { offset: MAX_LINE, pointer: String::new(), reason: "longer than 1,048,576 bytes" });
+        return LineCheck::Malformed(MalformedLine {
+            offset: MAX_LINE,
+            pointer: String::new(),
+            reason: "longer than 1,048,576 bytes",
+        });
     }
     if let Err(error) = std::str::from_utf8(line) {
         return malformed(line, &Fault { at: error.valid_up_to(), reason: "bytes that are not UTF-8" });
@@ -106,7 +115,10 @@ fn scan<'a>(line: &'a [u8], preimage: &mut Vec<u8>) -> Result<CheckedLine<'a>, F
     let at = time(&mut s)?;
     scan_part(&mut s, PartName::Client, b",\"client\":", &mut parts, preimage, &mut copied)?;
     if s.take(b",\"externalId\":") {
-        text(&mut s, ids::is_external_id, "externalId has 1 to 256 printable ASCII characters without a space")?;
+        let at = s.at();
+        if !ids::is_external_id(&s.string()?.decoded()) {
+            return Err(Fault { at, reason: "externalId has 1 to 256 printable ASCII characters without a space" });
+        }
     }
     preimage.extend_from_slice(&line[copied..s.at()]);
     s.expect(b",\"hash\":", ORDER)?;
@@ -193,7 +205,7 @@ fn tenant_link<'a>(s: &mut Scanner<'a>) -> Result<Option<TenantLink<'a>>, Fault>
 fn text<'a>(s: &mut Scanner<'a>, valid: fn(&[u8]) -> bool, reason: &'static str) -> Result<&'a str, Fault> {
     let at = s.at();
     let Text { raw, .. } = s.string()?;
-    // No valid id holds a backslash, so an escaped one fails here as well.
+    // No id that comes here may hold a backslash, so an escaped one fails as well.
     std::str::from_utf8(raw).ok().filter(|text| valid(text.as_bytes())).ok_or(Fault { at, reason })
 }
 

@@ -78,7 +78,11 @@ impl PartText {
     /// When `text` is empty or longer than 4,096 bytes.
     pub fn new(text: impl Into<Box<str>>) -> Result<Self, InvalidId> {
         let text = text.into();
-        if (1..=Self::MAX).contains(&text.len()) { Ok(Self(text)) } else { Err(InvalidId { expected: "a string of 1 to 4,096 bytes" }) }
+        if (1..=Self::MAX).contains(&text.len()) {
+            Ok(Self(text))
+        } else {
+            Err(InvalidId { expected: "a string of 1 to 4,096 bytes" })
+        }
     }
 
     pub fn as_str(&self) -> &str {
@@ -101,7 +105,11 @@ pub enum PartForm<'a> {
     /// The object itself; these are its bytes.
     Disclosed(&'a [u8]),
     Withheld(Hash),
-    Sealed { digest: Hash, kid: &'a str, ct: &'a str },
+    Sealed {
+        digest: Hash,
+        kid: &'a str,
+        ct: &'a str,
+    },
 }
 
 impl PartForm<'_> {
@@ -137,7 +145,9 @@ pub(super) fn scan<'a>(scanner: &mut Scanner<'a>, name: PartName) -> Result<Part
     scanner.expect(b"{", "a part is an object, or its digest as a string")?;
     match name {
         PartName::Metadata => scan_metadata(scanner)?,
-        PartName::Actor => scan_texts(scanner, &[("\"email\":", check_text), ("\"id\":", check_text), ("\"name\":", check_text)], &[])?,
+        PartName::Actor => {
+            scan_texts(scanner, &[("\"email\":", check_text), ("\"id\":", check_text), ("\"name\":", check_text)], &[])?
+        }
         PartName::Client => scan_texts(scanner, &[("\"ip\":", check_ip)], &[("\"userAgent\":", check_text)])?,
         PartName::Resource => scan_texts(scanner, &[("\"id\":", check_text), ("\"name\":", check_text)], &[])?,
     }

@@ -2,9 +2,9 @@
 //!
 //! Every refusal names the event, the line, the JSON pointer and the reason.
 
+use super::MAX_DATA_DEPTH;
 use super::draft::{Actor, Client, Draft, Resource};
 use super::part::{PartText, client_ip};
-use super::MAX_DATA_DEPTH;
 use crate::ids::{ActorType, ExternalId, InvalidId, Outcome};
 use crate::json::{Limits, Members, ReadError, Value, place_of, read};
 use crate::time::Timestamp;
@@ -62,9 +62,8 @@ impl Draft {
             Err(error) => return Err(vec![unreadable(0, 0, error)]),
         };
         check_count(items.len(), max)?;
-        let read = |(index, value)| {
-            Self::from_value(value, door).map_err(|refusal| refusal.in_body(body, index, &format!("/{index}")))
-        };
+        let read =
+            |(index, value)| Self::from_value(value, door).map_err(|refusal| refusal.in_body(body, index, &format!("/{index}")));
         all_or_nothing(items.into_iter().enumerate().map(read))
     }
 
@@ -73,7 +72,8 @@ impl Draft {
     /// # Errors
     /// Every refused event with its index and line.
     pub fn lines_from_json(body: &[u8], max: usize, door: Door) -> Result<Vec<Self>, Vec<PostedError>> {
-        let lines: Vec<_> = body.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
+        let lines: Vec<_> =
+            body.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
         check_count(lines.len(), max)?;
         all_or_nothing(lines.into_iter().enumerate().map(|(index, (above, line))| {
             let value = read(line, LIMITS).map_err(|error| unreadable(index, above, error))?;

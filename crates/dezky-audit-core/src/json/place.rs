@@ -85,7 +85,11 @@ fn walk(text: &[u8], mut visit: impl FnMut(usize, &[Level]) -> bool) {
                 if !visit(start, &levels) {
                     return;
                 }
-                levels.push(if text[start] == b'[' { Level::Array { index: 0 } } else { Level::Object { name: None, value: false } });
+                levels.push(if text[start] == b'[' {
+                    Level::Array { index: 0 }
+                } else {
+                    Level::Object { name: None, value: false }
+                });
                 continue;
             }
             b']' | b'}' => {

@@ -182,7 +182,8 @@ impl Reader<'_> {
 
     fn hex4(&mut self, start: usize) -> Result<u32, Fault> {
         let digits = self.bytes.get(self.at..self.at + 4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let code = digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let code =
+            digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u32::from_str_radix(digits, 16).ok());
         self.at += 4;
         code.ok_or_else(|| Fault { at: start, reason: "\\u must be followed by four hex digits".to_owned() })
     }

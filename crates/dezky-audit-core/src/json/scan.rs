@@ -112,7 +112,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// An object; `member` sees each name and the bytes of its value.
-    pub(crate) fn object(&mut self, depth: usize, mut member: impl FnMut(Text<'a>, &'a [u8], usize) -> Scanned<()>) -> Scanned<()> {
+    pub(crate) fn object(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(Text<'a>, &'a [u8], usize) -> Scanned<()>,
+    ) -> Scanned<()> {
         if depth == 0 {
             return self.fail("nested too deep");
         }
@@ -292,7 +296,11 @@ mod tests {
     #[test]
     fn accepts_what_the_writer_writes() {
         for good in [
-            "null", "[]", "{}", "[1,-1,0,0.5,1e-7,5e-324,9007199254740991,-9007199254740991,123456789012.5]", "\"a\\u0000\\b\\u001f\"",
+            "null",
+            "[]",
+            "{}",
+            "[1,-1,0,0.5,1e-7,5e-324,9007199254740991,-9007199254740991,123456789012.5]",
+            "\"a\\u0000\\b\\u001f\"",
             "{\"\\r\":1,\"1\":2,\"ö\":3,\"€\":4,\"😀\":5,\"\u{fb33}\":6}",
         ] {
             assert!(canonical(good), "{good}");
@@ -302,8 +310,33 @@ mod tests {
     #[test]
     fn refuses_everything_else() {
         for bad in [
-            "", " 1", "1 ", "01", "-0", "1.0", "1e2", "0.10", "1E-7", "9007199254740992", "1e400", "-", "1-2", "\"\\u0041\"", "\"\\u000a\"", "\"\\u001F\"",
-            "\"\\/\"", "\"a\nb\"", "\"abc", "{\"b\":1,\"a\":2}", "{\"a\":1,\"a\":2}", "{\"a\":1,}", "[1,]", "{\"\u{fb33}\":1,\"😀\":2}", "[[[[[[[[[]]]]]]]]]", "tru", "\"\\",
+            "",
+            " 1",
+            "1 ",
+            "01",
+            "-0",
+            "1.0",
+            "1e2",
+            "0.10",
+            "1E-7",
+            "9007199254740992",
+            "1e400",
+            "-",
+            "1-2",
+            "\"\\u0041\"",
+            "\"\\u000a\"",
+            "\"\\u001F\"",
+            "\"\\/\"",
+            "\"a\nb\"",
+            "\"abc",
+            "{\"b\":1,\"a\":2}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":1,}",
+            "[1,]",
+            "{\"\u{fb33}\":1,\"😀\":2}",
+            "[[[[[[[[[]]]]]]]]]",
+            "tru",
+            "\"\\",
         ] {
             assert!(!canonical(bad), "{bad}");
         }

@@ -31,7 +31,11 @@ impl Value {
     /// The number, when it is an integer of 0 … 2^53 − 1.
     pub fn as_integer(&self) -> Option<u64> {
         match self {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a non-negative integer below 2^53")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked to be a non-negative integer below 2^53"
+            )]
             Self::Number(number) if (0.0..=super::MAX_NUMBER).contains(number) && number.fract() == 0.0 => Some(*number as u64),
             _ => None,
         }

@@ -5,3 +5,6 @@ mod vectors;
 
 // Roots, proofs and tiles: the vectors, `ct-merkle`, and each other.
 mod tree;
+
+// Events: lines in all three forms, recording, the door, properties.
+mod events;
