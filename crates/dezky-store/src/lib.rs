@@ -24,7 +24,12 @@ pub mod checkpoints;
 pub mod copy;
 pub mod directory;
 pub mod error;
+
+pub mod memory;
+
+mod batch;
 pub mod leases;
+mod limits;
 pub mod log;
 pub mod projection;
 pub mod query;

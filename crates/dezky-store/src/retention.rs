@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use dezky_audit_core::event::PartName;
+use dezky_audit_core::event::{LineCheck, PartName, check_line};
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::Seq;
 use dezky_audit_core::time::Timestamp;
@@ -67,4 +67,13 @@ pub trait Retention: Send + Sync {
     /// # Errors
     /// `Corrupt` when the stored line is no event.
     async fn withhold(&self, seq: Seq, part: PartName) -> Result<Option<Hash>, StoreError>;
+}
+
+/// The digest that stands in a line after a part was withheld.
+pub(crate) fn withheld_digest(line: &[u8], part: PartName) -> Result<Hash, StoreError> {
+    let LineCheck::Event(event) = check_line(line, &mut Vec::new()) else {
+        return Err(StoreError::corrupt("a line is no event after a part was withheld"));
+    };
+    let part = event.parts[part.index()].ok_or_else(|| StoreError::corrupt("a part is gone after it was withheld"))?;
+    Ok(part.form.digest())
 }
