@@ -1,0 +1,58 @@
+//! Checkpoints: why one was made, and why one could not be.
+
+use std::fmt;
+
+use dezky_audit_core::hash::Hash;
+use dezky_store::StoreError;
+
+/// Why a checkpoint was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Startup,
+    Interval,
+    Threshold,
+    Manual,
+    Heartbeat,
+}
+
+impl Reason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Startup => "startup",
+            Self::Interval => "interval",
+            Self::Threshold => "threshold",
+            Self::Manual => "manual",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why no checkpoint was made. Nothing was signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    #[error("the store could not be read or written")]
+    Store(#[from] StoreError),
+    /// The store holds less than was signed.
+    #[error(
+        "the store ends at {size} events, but a checkpoint of {signed} was signed: events are missing, nothing is signed any more"
+    )]
+    Behind { size: u64, signed: u64 },
+    /// The store holds something else than was signed.
+    #[error(
+        "the first {size} events have root {actual}, but {signed} was signed: the store was changed, nothing is signed any more",
+        actual = actual.to_base64(), signed = signed.to_base64()
+    )]
+    Fork { size: u64, signed: Hash, actual: Hash },
+    /// What the store says about its tree does not agree with itself.
+    #[error("the store's tree of {size} events does not agree with its head")]
+    Tree { size: u64 },
+    #[error("the log is closed")]
+    Closed,
+}
