@@ -3,10 +3,16 @@
 //! This crate does no I/O and knows no clock, environment, thread or source of randomness: bytes, times and salts
 //! come in as arguments, bytes and findings go out.
 
+pub mod archive;
+pub mod checkpoint;
 pub mod event;
 pub mod hash;
 pub mod ids;
 pub mod json;
 pub mod merkle;
 pub mod note;
+pub mod policy;
+pub mod proof;
+pub mod seal;
 pub mod time;
+pub mod verify;
