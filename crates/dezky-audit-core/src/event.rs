@@ -11,7 +11,7 @@ mod withhold;
 pub use draft::{Actor, Client, Draft, Resource};
 pub use line::{CheckedLine, LineCheck, LinePart, MalformedLine, PartForms, TenantLink, check_line};
 pub use part::{PartForm, PartName, PartText, Salt, client_ip, read_part_form};
-pub use posted::{Door, PostedError, RESERVED_MEMBER};
+pub use posted::{Door, PostedError, RESERVED_MEMBER, RefusedMember};
 pub use prepared::{Link, PrepareError, Prepared};
 pub use withhold::{WithholdError, withhold};
 

@@ -88,14 +88,10 @@ impl Draft {
         let mut event = Fields::new(value, "", "an event")?;
         let action = event.required("action")?;
         let outcome: Outcome = event.required("outcome")?;
-        if !OUTCOMES.contains(&outcome.as_str()) {
-            return Err(Refusal::at("/outcome", format!("not one of {}", OUTCOMES.join(", "))));
-        }
+        check_word("/outcome", outcome.as_str(), &OUTCOMES)?;
         let source = event.required("source")?;
         let actor_type: ActorType = event.required("actorType")?;
-        if !ACTOR_TYPES.contains(&actor_type.as_str()) {
-            return Err(Refusal::at("/actorType", format!("not one of {}", ACTOR_TYPES.join(", "))));
-        }
+        check_word("/actorType", actor_type.as_str(), &ACTOR_TYPES)?;
         let mut draft = Self::new(action, outcome, source, actor_type);
         draft.at = event.parsed("at", Timestamp::parse_rfc3339)?;
         draft.external_id = event.parsed("externalId", |text| text.parse::<ExternalId>())?;
@@ -120,23 +116,49 @@ impl Draft {
             Some(other) => return Err(Refusal::at("/metadata", format!("an object was expected, not {}", other.kind()))),
         };
         event.finish()?;
-        if door == Door::Caller {
-            draft.refuse_reserved()?;
-        }
+        draft.check(door)?;
         Ok(draft)
     }
 
-    fn refuse_reserved(&self) -> Result<(), Refusal> {
+    /// Checks what reading JSON checks and the types of a draft built in code do not: the words that writers use, and for
+    /// callers what belongs to the log.
+    ///
+    /// # Errors
+    /// The first member that this door does not take.
+    pub fn check(&self, door: Door) -> Result<(), RefusedMember> {
+        check_word("/outcome", self.outcome.as_str(), &OUTCOMES)?;
+        check_word("/actorType", self.actor_type.as_str(), &ACTOR_TYPES)?;
+        if door == Door::Internal {
+            return Ok(());
+        }
+        let refused = |pointer, reason: &str| Err(RefusedMember { pointer, reason: reason.to_owned() });
         if self.source.is_log_itself() {
-            return Err(Refusal::at("/source", "the source audit is the log itself; name your own system"));
+            return refused("/source", "the source audit is the log itself; name your own system");
         }
         if self.action.as_str() == "audit" || self.action.as_str().starts_with("audit.") {
-            return Err(Refusal::at("/action", "actions that begin with audit. belong to the log itself"));
+            return refused("/action", "actions that begin with audit. belong to the log itself");
         }
         if self.metadata.as_ref().is_some_and(|data| data.iter().any(|(name, _)| name == RESERVED_MEMBER)) {
-            return Err(Refusal::at("/metadata/_audit", "this member is reserved for the log itself"));
+            return refused("/metadata/_audit", "this member is reserved for the log itself");
         }
         Ok(())
+    }
+}
+
+/// A member of a draft that a door does not take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {reason}")]
+pub struct RefusedMember {
+    /// JSON pointer within the event.
+    pub pointer: &'static str,
+    pub reason: String,
+}
+
+fn check_word(pointer: &'static str, word: &str, known: &[&str]) -> Result<(), RefusedMember> {
+    if known.contains(&word) {
+        Ok(())
+    } else {
+        Err(RefusedMember { pointer, reason: format!("not one of {}", known.join(", ")) })
     }
 }
 
@@ -144,6 +166,12 @@ impl Draft {
 struct Refusal {
     pointer: String,
     reason: String,
+}
+
+impl From<RefusedMember> for Refusal {
+    fn from(refused: RefusedMember) -> Self {
+        Self::at(refused.pointer, refused.reason)
+    }
 }
 
 impl Refusal {

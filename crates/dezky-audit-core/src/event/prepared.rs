@@ -130,9 +130,9 @@ impl Prepared {
         out.out.extend_from_slice(b",\"v\":1}");
     }
 
-    /// No line of this draft is longer: names, hashes, times and numbers take less than 1,024 bytes, and no byte of an
+    /// No line of this draft is longer, in bytes: names, hashes, times and numbers take less than 1,024 bytes, and no byte of an
     /// externalId needs more than two.
-    fn longest_line(&self) -> usize {
+    pub fn longest_line(&self) -> usize {
         let draft = &self.draft;
         let parts: usize = self.parts.iter().flatten().map(|(bytes, _)| bytes.len()).sum();
         let external_id = draft.external_id.as_ref().map_or(0, |id| id.as_str().len() * 2);
