@@ -118,7 +118,8 @@ impl Policy {
         &self.keys
     }
 
-    /// Whether these cosignatures, all of which hold, are as many as the quorum asks for.
+    /// Whether these cosignatures, all of which hold, are as many as the quorum asks for. ML-DSA witnesses cannot be
+    /// counted yet: see [`KeyAlgorithm::CosignatureMlDsa44`].
     pub fn has_quorum(&self, cosignatures: &[Cosignature]) -> bool {
         self.quorum.as_ref().is_none_or(|rule| rule.is_met(cosignatures))
     }

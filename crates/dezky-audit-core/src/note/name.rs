@@ -1,6 +1,7 @@
 //! Who signs: a key's name, and the four bytes that tell its keys apart.
 
 use std::fmt;
+use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
 
@@ -37,6 +38,14 @@ impl KeyName {
     #[must_use]
     pub fn of_tenant(&self, tenant: &TenantSlug) -> Self {
         Self(format!("{self}/tenant/{tenant}").into())
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        Self::new(text)
     }
 }
 

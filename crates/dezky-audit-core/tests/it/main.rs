@@ -11,8 +11,23 @@ mod tree;
 // Events: lines in all three forms, recording, the door, properties.
 mod events;
 
-// Keys, notes, checkpoints, proofs and policies: the vectors, and what must be refused.
+// The keys of the vectors' log.
+mod keys;
+
+// Keys, notes, checkpoints: the vectors, and what must be refused.
 mod notes;
+
+// Proof files: their form, and the way from the event to the root.
+mod proofs;
+
+// Policies: their form, and quorums.
+mod policies;
+
+// Arbitrary and nearly right bytes for every reader of notes, keys, proofs, policies and tiles.
+mod readers;
 
 // Data of other projects: signed notes, tiles, proofs, cosignatures, witnesses.
 mod third_party;
+
+// Verification: every tampered log and archive of the vectors, and what clean ones answer.
+mod verdicts;

@@ -1,55 +1,20 @@
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use dezky_audit_core::checkpoint::{
     Checkpoint, CheckpointError, CheckpointRecord, Foreign, Opened, Reason, RecordError, SignError, open,
 };
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::{Origin, TenantSlug};
-use dezky_audit_core::merkle::tile::{BundleId, TileId, decode_bundle, decode_tile};
-use dezky_audit_core::merkle::{ProofError, empty_root};
+use dezky_audit_core::merkle::empty_root;
 use dezky_audit_core::note::{
-    Cosignature, HmacSecret, KeyError, KeyId, KeyName, KeyRing, LineError, MAX_NOTE_BYTES, Note, NoteError, SignatureCheck,
-    SignatureLine, SigningKey, TrustedKey, VerifyingKey,
+    HmacSecret, KeyError, KeyName, KeyRing, LineError, MAX_NOTE_BYTES, Note, NoteError, SignatureCheck, SignatureLine,
+    SigningKey, TrustedKey, VerifyingKey,
 };
-use dezky_audit_core::policy::{LineProblem, Policy, PolicyError};
-use dezky_audit_core::proof::{MalformedProof, TlogProof};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use serde_json::Value;
 
+use crate::keys::{TENANTS, keys, ring};
 use crate::vectors::{self, string};
-
-const TENANTS: [&str; 3] = ["acme", "dezky", "zrich-stdte"];
-
-struct Keys {
-    file: Value,
-    origin: Origin,
-    ed25519: SigningKey,
-    second: SigningKey,
-    hmac: SigningKey,
-}
-
-fn keys() -> Keys {
-    let file = vectors::json("keys.json");
-    let origin = Origin::new(string(&file, "origin")).unwrap();
-    let name = KeyName::from(&origin);
-    let seed = |member| HEXLOWER.decode(string(&file, member).as_bytes()).unwrap().try_into().unwrap();
-    Keys {
-        ed25519: SigningKey::ed25519(name.clone(), &seed("ed25519Seed")),
-        second: SigningKey::ed25519(name.clone(), &seed("secondSeed")),
-        hmac: SigningKey::hmac(name, &HmacSecret::new(string(&file, "hmacSecret")).unwrap()),
-        origin,
-        file,
-    }
-}
-
-fn ring(keys: &[&SigningKey]) -> KeyRing {
-    let mut ring = KeyRing::new();
-    for key in keys {
-        ring.add(key.verifying_key().clone()).unwrap();
-    }
-    ring
-}
 
 fn checkpoint(note: &[u8]) -> Checkpoint {
     Checkpoint::from_text(Note::parse(note).unwrap().text()).unwrap()
@@ -247,9 +212,10 @@ fn malformed_notes_say_where() {
     assert!(Note::parse(format!("text\n\n{}", format!("{line}\n").repeat(100)).as_bytes()).is_ok());
     let tail = format!("\n\n{line}\n");
     let longest = format!("{}{tail}", "x".repeat(MAX_NOTE_BYTES - tail.len()));
-    let note = Note::parse(longest.as_bytes()).unwrap();
+    let mut note = Note::parse(longest.as_bytes()).unwrap();
     check(&format!("x{longest}"), NoteError::TooLong);
-    assert_eq!(note.clone().add(line.parse().unwrap()), Err(NoteError::TooLong));
+    assert_eq!(note.add(line.parse().unwrap()), Err(NoteError::TooLong));
+    assert_eq!(note.to_string(), longest);
 
     assert_eq!(Note::unsigned("no line end"), Err(NoteError::Unterminated));
     assert_eq!(Note::unsigned("\u{1}\n"), Err(NoteError::ControlCharacter { line: 1, byte: 1 }));
@@ -384,160 +350,7 @@ fn records_are_read_strictly() {
     assert!(matches!(CheckpointRecord::from_json(&[b' '; 2_000_001]), Err(RecordError::TooLong)));
 }
 
-#[test]
-fn the_paths_of_the_proofs() {
-    let keys = keys();
-    let ring = ring(&[&keys.ed25519]);
-    let read = |name: &str| {
-        let text = vectors::text(name);
-        let proof = TlogProof::parse(text.as_bytes()).unwrap();
-        assert_eq!(proof.to_string(), text);
-        let Opened::Verified(verified) = open(proof.note.as_bytes(), keys.origin.as_str(), &ring) else {
-            panic!("{name}: the checkpoint does not verify")
-        };
-        let hash = proof.extra.as_ref().map(|event| {
-            let event: Value = serde_json::from_slice(event).unwrap();
-            Hash::from_hex(string(&event, "hash")).unwrap()
-        });
-        (proof, verified.checkpoint, hash)
-    };
-    let mut good = vec!["proofs/event-18.tlog-proof".to_owned(), "proofs/event-3-disclosed.tlog-proof".to_owned()];
-    good.extend(TENANTS.map(|tenant| format!("tenants/{tenant}.last-in-main.tlog-proof")));
-    for name in good {
-        let (proof, checkpoint, hash) = read(&name);
-        assert_eq!(proof.leads(&hash.unwrap(), &checkpoint), Ok(()), "{name}");
-    }
-    for name in ["wrong-index", "other-event"] {
-        let (proof, checkpoint, hash) = read(&format!("proofs/bad/{name}.tlog-proof"));
-        let error = proof.leads(&hash.unwrap(), &checkpoint).unwrap_err();
-        assert!(matches!(error, ProofError::RootMismatch { .. }), "{name}: {error}");
-    }
-    let (proof, checkpoint, hash) = read("proofs/bad/short-path.tlog-proof");
-    assert_eq!(proof.leads(&hash.unwrap(), &checkpoint), Err(ProofError::WrongLength { actual: 5 }));
-    assert_eq!(read("proofs/bad/no-extra.tlog-proof").2, None);
-}
-
-#[test]
-fn malformed_proofs_say_why() {
-    let hash = Hash::of(b"x").to_base64();
-    let good = format!("c2sp.org/tlog-proof@v1\nextra eA==\nindex 1\n{hash}\n\nnote\n");
-    let proof = TlogProof::parse(good.as_bytes()).unwrap();
-    assert_eq!((proof.extra.as_deref(), proof.index, proof.path.len(), proof.note.as_str()), (Some(&b"x"[..]), 1, 1, "note\n"));
-    let check = |from: &str, to: &str| TlogProof::parse(good.replace(from, to).as_bytes()).unwrap_err();
-    assert_eq!(check("@v1", "@v2"), MalformedProof::Header);
-    assert_eq!(check("c2sp", "\nc2sp"), MalformedProof::Header);
-    assert_eq!(check("eA==", "eA"), MalformedProof::Extra);
-    assert_eq!(check("eA==", "eB=="), MalformedProof::Extra);
-    assert_eq!(check("extra eA==", "extra"), MalformedProof::Index);
-    assert_eq!(check("index 1\n", ""), MalformedProof::Index);
-    for index in ["", "01", "+1", "18446744073709551616", "1 "] {
-        assert_eq!(check("index 1", &format!("index {index}")), MalformedProof::Index, "{index}");
-    }
-    assert!(matches!(check(&hash, "AAAA"), MalformedProof::Path { number: 1, .. }));
-    assert!(matches!(check(&hash, &format!("{hash}\nextra eA==")), MalformedProof::Path { number: 2, .. }));
-    assert_eq!(check(&hash, &[hash.as_str(); 65].join("\n")), MalformedProof::PathTooLong);
-    assert_eq!(check("\nnote\n", ""), MalformedProof::NoCheckpoint);
-    assert_eq!(check("note\n", ""), MalformedProof::NoCheckpoint);
-    assert_eq!(TlogProof::parse(b"\xFF"), Err(MalformedProof::NotUtf8));
-    assert_eq!(TlogProof::parse(&vec![b'x'; 10_000_000]), Err(MalformedProof::TooLong));
-    let long = BASE64.encode(&vec![0; 1_048_577]);
-    assert_eq!(check("eA==", &long), MalformedProof::Extra);
-}
-
-fn witness(number: u8) -> VerifyingKey {
-    let name = KeyName::new(format!("witness.example/{number}")).unwrap();
-    let vkey = SigningKey::ed25519(name.clone(), &[number; 32]).verifying_key().vkey().unwrap();
-    let encoded = BASE64.decode(vkey.splitn(3, '+').last().unwrap().as_bytes()).unwrap();
-    VerifyingKey::cosignature_ed25519(name, encoded[1..].try_into().unwrap()).unwrap()
-}
-
-#[test]
-fn a_quorum_of_witnesses() {
-    let keys = keys();
-    let vkey = string(&keys.file, "vkey");
-    let [w1, w2, w3, w4] = [1, 2, 3, 4].map(|number| witness(number).vkey().unwrap());
-    let head = format!(
-        "# who is trusted\n\nlog {vkey} https://audit.example.eu\n\twitness x1 {w1}\nwitness x2 {w2}  http://w2 \nwitness x3 {w3}\nwitness y {w4}\n"
-    );
-    let policy = |tail: &str| Policy::parse(format!("{head}{tail}").as_bytes());
-    let met = |policy: &Policy, seen: &[u8]| {
-        let cosignature = |number: &u8| Cosignature { key: witness(*number).identity(), at: 1 };
-        policy.has_quorum(&seen.iter().map(cosignature).collect::<Vec<_>>())
-    };
-
-    let nested = policy("group x 2 x1 x2 x3\ngroup all all x y\nquorum all\n").unwrap();
-    assert_eq!((nested.logs().len(), nested.witnesses().len(), nested.keys().keys().len()), (1, 4, 5));
-    assert_eq!(nested.witnesses()[1].url.as_deref(), Some(&b"http://w2"[..]));
-    for (seen, expected) in
-        [(&[1, 2, 4][..], true), (&[1, 2, 3, 4], true), (&[1, 2, 3], false), (&[1, 4], false), (&[1, 1, 4], false), (&[], false)]
-    {
-        assert_eq!(met(&nested, seen), expected, "{seen:?}");
-    }
-    let any = policy("group g any x1 x2\nquorum g").unwrap();
-    assert!(met(&any, &[2]) && !met(&any, &[3]));
-    let single = policy("quorum x3\n").unwrap();
-    assert!(met(&single, &[3]) && !met(&single, &[1, 2]) && single.asks_for_witnesses());
-    let none = policy("quorum none\n").unwrap();
-    assert!(met(&none, &[]) && !none.asks_for_witnesses());
-
-    let problem = |tail: &str| match policy(tail) {
-        Err(PolicyError::Line { line, source }) => (line, source),
-        other => panic!("{tail}: {other:?}"),
-    };
-    assert_eq!(policy("").unwrap_err(), PolicyError::NoQuorum);
-    assert_eq!(problem("quorum x1\nquorum x1\n"), (9, LineProblem::RepeatedQuorum));
-    assert!(matches!(problem("quorum later\n"), (8, LineProblem::UnknownName { .. })));
-    assert!(matches!(problem("group g all x1 g\n"), (8, LineProblem::UnknownName { .. })));
-    assert!(matches!(problem("group g all x1 x1\n"), (8, LineProblem::AlreadyMember { .. })));
-    assert!(matches!(problem("group g all x1\ngroup h any x1\n"), (9, LineProblem::AlreadyMember { .. })));
-    assert!(matches!(problem("group x1 all x2\n"), (8, LineProblem::RepeatedName { .. })));
-    assert!(matches!(problem("group g all none\n"), (8, LineProblem::UnknownName { .. })));
-    assert_eq!(problem("group none all x1\n").1, LineProblem::ReservedName);
-    for threshold in ["0", "3", "02", "ALL", "-1"] {
-        let tail = format!("group g {threshold} x1 x2\n");
-        assert_eq!(problem(&tail).1, LineProblem::Threshold { members: 2 }, "{threshold}");
-    }
-    for shape in ["group g all\n", "quorum\n", "quorum a b\n", "log\n", "witness z\n", "Quorum none\n", "quorum none # so\n"] {
-        assert_eq!(problem(shape).1, LineProblem::Shape, "{shape}");
-    }
-    assert_eq!(problem(&format!("log {vkey}\n")).1, LineProblem::RepeatedKey);
-    assert_eq!(problem(&format!("witness z {w1}\n")).1, LineProblem::RepeatedKey);
-    assert_eq!(problem(&format!("log {w1}\n")).1, LineProblem::KeyType { role: "log" });
-    assert_eq!(problem(&format!("witness z {vkey}\n")).1, LineProblem::KeyType { role: "witness" });
-    assert!(matches!(problem("log a+b\n").1, LineProblem::Key(KeyError::Shape)));
-    assert_eq!(problem("quorum none\r\n").1, LineProblem::ControlCharacter { byte: 13 });
-
-    // Names are bytes: a Kelvin sign is no K, and neither needs to be UTF-8.
-    let odd = [format!("witness K {w1}\nwitness \u{212A} {w2}\nwitness ").as_bytes(), b"\xFF ", w3.as_bytes(), b"\nquorum \xFF"]
-        .concat();
-    assert!(met(&Policy::parse(&odd).unwrap(), &[3]));
-}
-
 proptest! {
-    #[test]
-    fn nothing_that_is_read_can_make_us_panic(bytes in vec(any::<u8>(), 0..300)) {
-        read_everything(&bytes);
-    }
-
-    #[test]
-    fn nor_can_what_nearly_holds(pick in any::<Index>(), at in any::<Index>(), byte in any::<u8>(), cut in any::<Index>()) {
-        let keys = vectors::json("keys.json");
-        let names = ["checkpoint-40.txt", "checkpoint-rotated-40.txt", "proofs/event-18.tlog-proof", "third-party/tlog-generated/index-7.tlog-proof"];
-        let vkey = string(&keys, "vkey");
-        let mut sources: Vec<Vec<u8>> = names.iter().map(|name| vectors::bytes(name)).collect();
-        sources.push(vkey.into());
-        sources.push(format!("{vkey}@5").into());
-        sources.push(b"PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz".to_vec());
-        sources.push(format!("log {vkey}\nwitness w witness.example/w1+19c72288+BHG0p30z5szJgCsGp7yjcbzAwoBN8wIXagvTqNE4epwQ\ngroup g all w\nquorum g\n").into());
-        sources.push(b"tile/0/x001/234.p/5".to_vec());
-        let mut bytes = pick.get(&sources).clone();
-        let at = at.index(bytes.len());
-        bytes[at] = byte;
-        read_everything(&bytes);
-        bytes.truncate(cut.index(bytes.len()));
-        read_everything(&bytes);
-    }
-
     #[test]
     fn no_changed_byte_of_a_checkpoint_verifies(at in any::<Index>(), byte in any::<u8>()) {
         let keys = keys();
@@ -565,42 +378,4 @@ proptest! {
         prop_assert_eq!(vkey.parse::<VerifyingKey>().unwrap().vkey().unwrap(), vkey);
         prop_assert_eq!(SigningKey::from_private_text(&ed25519.private_text().unwrap()).unwrap().id(), ed25519.id());
     }
-}
-
-/// Every reader of this half of the format; what reads must show the same bytes again.
-fn read_everything(bytes: &[u8]) {
-    let ring = KeyRing::new();
-    if let Ok(note) = Note::parse(bytes) {
-        assert_eq!(note.to_string().as_bytes(), bytes);
-    }
-    if let Ok(proof) = TlogProof::parse(bytes) {
-        assert_eq!(proof.to_string().as_bytes(), bytes);
-    }
-    drop(open(bytes, "audit.example.eu/main", &ring));
-    drop(Policy::parse(bytes));
-    drop(CheckpointRecord::from_json(bytes));
-    drop(HmacSecret::from_file_contents(bytes));
-    drop(decode_tile(bytes));
-    drop(decode_bundle(bytes));
-    let Ok(text) = str::from_utf8(bytes) else { return };
-    if let Ok(key) = text.parse::<VerifyingKey>() {
-        assert_eq!(key.vkey().unwrap(), text);
-    }
-    if let Ok(key) = SigningKey::from_private_text(text) {
-        assert_eq!(*key.private_text().unwrap(), text);
-    }
-    if let Ok(head) = Checkpoint::from_text(text) {
-        assert_eq!(head.text().trim_end_matches('\n'), text.trim_end_matches('\n'));
-    }
-    if let Ok(line) = text.parse::<SignatureLine>() {
-        assert_eq!(line.to_string(), text);
-    }
-    if let Ok(tile) = text.parse::<TileId>() {
-        assert_eq!(tile.to_string(), text);
-    }
-    if let Ok(bundle) = text.parse::<BundleId>() {
-        assert_eq!(bundle.to_string(), text);
-    }
-    drop(text.parse::<TrustedKey>());
-    drop(KeyId::from_hex(text));
 }
