@@ -4,7 +4,7 @@ mod cursor;
 mod parse;
 
 pub use cursor::{Cursor, InvalidCursor, Order};
-pub use parse::InvalidParameter;
+pub use parse::{InvalidParameter, PARAMETERS};
 
 use std::time::Duration;
 

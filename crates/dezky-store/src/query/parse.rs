@@ -151,11 +151,12 @@ fn test(field: &str, value: &str) -> Result<Test, String> {
             let address = client_ip(value).map_err(|e| e.to_string())?;
             Ok(Test::Is(Column::ClientIp, address.to_string().into()))
         }
-        _ => Err(format!("unknown; there are {}", NAMES.join(", "))),
+        _ => Err(format!("unknown; there are {}", PARAMETERS.join(", "))),
     }
 }
 
-const NAMES: [&str; 18] = [
+/// The names of all parameters, the filters last.
+pub const PARAMETERS: [&str; 18] = [
     "since",
     "until",
     "order",
@@ -177,7 +178,7 @@ const NAMES: [&str; 18] = [
 ];
 
 fn is_field(name: &str) -> bool {
-    NAMES[6..].contains(&name)
+    PARAMETERS[6..].contains(&name)
 }
 
 fn action(value: &str) -> Result<Test, String> {
