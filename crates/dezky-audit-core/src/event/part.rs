@@ -146,7 +146,7 @@ pub(super) fn scan<'a>(scanner: &mut Scanner<'a>, name: PartName) -> Result<Part
     match name {
         PartName::Metadata => scan_metadata(scanner)?,
         PartName::Actor => {
-            scan_texts(scanner, &[("\"email\":", check_text), ("\"id\":", check_text), ("\"name\":", check_text)], &[])?
+            scan_texts(scanner, &[("\"email\":", check_text), ("\"id\":", check_text), ("\"name\":", check_text)], &[])?;
         }
         PartName::Client => scan_texts(scanner, &[("\"ip\":", check_ip)], &[("\"userAgent\":", check_text)])?,
         PartName::Resource => scan_texts(scanner, &[("\"id\":", check_text), ("\"name\":", check_text)], &[])?,

@@ -220,10 +220,10 @@ fn write_texts(members: &[Option<(&str, &str)>], salt: &mut impl FnMut() -> Salt
         out.push(b'"');
     };
     for (name, text) in members.iter().flatten() {
-        if *name > "salt" {
-            if let Some(salt) = salt.take() {
-                write_salt(&mut out, salt);
-            }
+        if *name > "salt"
+            && let Some(salt) = salt.take()
+        {
+            write_salt(&mut out, salt);
         }
         out.extend_from_slice(if out.len() > 1 { b",\"" } else { b"\"" });
         out.extend_from_slice(name.as_bytes());
@@ -249,7 +249,7 @@ fn write_metadata(data: &Members, salt: Salt) -> Vec<u8> {
 /// Checks what only a draft built in code can get wrong: reading JSON has these limits already.
 fn check_value(value: &Value, levels: usize) -> Result<(), PrepareError> {
     let mut inside: Box<dyn Iterator<Item = &Value>> = match value {
-        Value::Number(number) if !(number.abs() <= MAX_NUMBER) => return Err(PrepareError::Number),
+        Value::Number(number) if number.is_nan() || number.abs() > MAX_NUMBER => return Err(PrepareError::Number),
         Value::Array(items) => Box::new(items.iter()),
         Value::Object(members) => {
             check_names(members)?;

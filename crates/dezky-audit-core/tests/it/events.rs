@@ -325,8 +325,8 @@ proptest! {
     fn checking_and_reading_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in r#"[\[\]{}":,\\u0-9a-e.+-]{0,60}"#) {
         for input in [&bytes[..], text.as_bytes()] {
             check_line(input, &mut Vec::new());
-            let _ = read(input, Limits { depth: 8 });
-            let _ = Draft::from_json(input, Door::Caller);
+            drop(read(input, Limits { depth: 8 }));
+            drop(Draft::from_json(input, Door::Caller));
         }
     }
 }
