@@ -17,6 +17,8 @@
 //! called from any task at any time, by any number of processes; none blocks the caller's thread. Dropping a future does
 //! not undo a write that was begun. Every answer that leaves something out says so in its type.
 //!
+//! [`memory::MemoryStore`] is the reference, [`sqlite::SqliteStore`] the embedded default.
+//!
 
 pub mod archives;
 pub mod bookmarks;
@@ -24,8 +26,10 @@ pub mod checkpoints;
 pub mod copy;
 pub mod directory;
 pub mod error;
+pub mod identity;
 
 pub mod memory;
+pub mod sqlite;
 
 mod batch;
 pub mod leases;
@@ -49,6 +53,7 @@ pub use checkpoints::{CheckpointRecord, Checkpoints};
 pub use copy::{Checked, Difference, SearchCopy};
 pub use directory::{Change, Directory, Document, OutboxEntry};
 pub use error::StoreError;
+pub use identity::Identity;
 pub use leases::{Fence, Lease, Leases};
 pub use log::{Append, DedupeKey, EventLog, Head, NewEvent, ReadLimit, Receipt, Stored, TenantHead, TenantPlace, Tip};
 pub use query::{Cursor, Filter, Order, Query};

@@ -1,0 +1,187 @@
+//! The thread that lets the search copy follow the log.
+//!
+//! It reads new lines and makes rows and terms of them beside the writer, and hands them over in small slices, so that an append
+//! never waits for more than one. While appends come in it keeps to a share of the writer's time, unless it falls behind.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::append::{WriteSide, read_head, single};
+use super::fault::Fault;
+use super::index::{self, Entry};
+use super::lane::Lane;
+use super::value::{bytes, integer, number};
+use crate::error::StoreError;
+use crate::projection::SearchRow;
+
+/// The most events in one slice.
+pub(super) const SLICE: usize = 256;
+/// The most bytes of lines read for one slice.
+const SLICE_BYTES: usize = 4 << 20;
+/// How long it takes to notice what another process appended.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// From this many events on, copying takes as much of the writer's time as it needs.
+const FAR_BEHIND: u64 = 8_000;
+
+/// How the thread is woken and stopped.
+#[derive(Default)]
+pub(super) struct Bell {
+    state: Mutex<Signal>,
+    rung: Condvar,
+}
+
+#[derive(Default)]
+struct Signal {
+    news: bool,
+    stop: bool,
+    /// Appends since the thread last looked.
+    appends: u64,
+    /// Size of the log less what is copied, when the thread last looked.
+    behind: u64,
+}
+
+impl Bell {
+    /// Says that events were appended.
+    pub(super) fn ring(&self) {
+        let mut signal = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        signal.news = true;
+        signal.appends += 1;
+        drop(signal);
+        self.rung.notify_one();
+    }
+
+    pub(super) fn stop(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+        self.rung.notify_one();
+    }
+
+    pub(super) fn behind(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).behind
+    }
+
+    /// Waits for news or the end of patience; `None` when it is time to stop.
+    fn wait(&self, patience: Duration, for_news: bool) -> Option<()> {
+        let signal = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |signal: &mut Signal| !signal.stop && !(for_news && signal.news);
+        let (mut signal, _) = self.rung.wait_timeout_while(signal, patience, idle).unwrap_or_else(PoisonError::into_inner);
+        signal.news = false;
+        if signal.stop { None } else { Some(()) }
+    }
+
+    /// Notes how far behind the copy is; returns whether there were appends since the last note.
+    fn note(&self, behind: u64) -> bool {
+        let mut signal = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        signal.behind = behind;
+        std::mem::take(&mut signal.appends) > 0
+    }
+}
+
+/// New events of the log, ready for the copy.
+pub(super) struct Slice {
+    /// The copy must end here for the slice to fit.
+    from: u64,
+    up_to: u64,
+    entries: Vec<Entry>,
+}
+
+/// Starts the thread; it ends when the bell says so.
+pub(super) fn start(reader: Connection, writer: Arc<Lane<WriteSide>>, bell: Arc<Bell>, slots: u32) -> Result<(), StoreError> {
+    let work = move || follow(&reader, &writer, &bell, slots);
+    let spawned = thread::Builder::new().name("audit-index".to_owned()).spawn(work);
+    spawned.map_err(|e| StoreError::Unavailable { what: "no thread could be started", source: Some(Box::new(e)) })?;
+    Ok(())
+}
+
+fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell, slots: u32) {
+    let mut failing = false;
+    loop {
+        let slice = match next_slice(reader) {
+            Ok(slice) => slice,
+            Err(fault) => {
+                report(&mut failing, &fault.into());
+                None
+            }
+        };
+        let Some(slice) = slice else {
+            bell.note(0);
+            if bell.wait(PATIENCE, !failing).is_none() {
+                return;
+            }
+            continue;
+        };
+        let began = Instant::now();
+        let pause = match writer.run_blocking(move |side| apply(side, slice, slots)) {
+            Ok(behind) => {
+                failing = false;
+                let busy = bell.note(behind);
+                if busy && behind < FAR_BEHIND { began.elapsed() * 2 } else { Duration::ZERO }
+            }
+            Err(error) => {
+                report(&mut failing, &error);
+                PATIENCE
+            }
+        };
+        if bell.wait(pause, false).is_none() {
+            return;
+        }
+    }
+}
+
+/// A failure is told once, until it is over.
+fn report(failing: &mut bool, error: &StoreError) {
+    if !std::mem::replace(failing, true) {
+        tracing::warn!(error = error as &dyn std::error::Error, "the search copy cannot follow the log");
+    }
+}
+
+/// The events behind the end of the copy; `None` when it is complete.
+pub(super) fn next_slice(connection: &Connection) -> Result<Option<Slice>, Fault> {
+    let transaction = connection.unchecked_transaction()?;
+    let from = copied(&transaction)?;
+    let size = read_head(&transaction)?.size;
+    if from >= size {
+        return Ok(None);
+    }
+    let mut statement =
+        transaction.prepare_cached("SELECT seq, line FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
+    let mut rows = statement.query((integer(from), integer(size), SLICE as i64))?;
+    let (mut entries, mut read) = (Vec::with_capacity(SLICE), 0);
+    while let Some(row) = rows.next()? {
+        let line = bytes(row, 1)?;
+        read += line.len();
+        entries.push(Entry::new(SearchRow::derive(number(row, 0)?, &line)));
+        if read > SLICE_BYTES {
+            break;
+        }
+    }
+    // Where events are missing there is nothing to copy up to the end.
+    let up_to = if entries.len() < SLICE && read <= SLICE_BYTES { size } else { entries.last().map_or(size, Entry::seq) };
+    Ok(Some(Slice { from, up_to, entries }))
+}
+
+/// Puts a slice into the copy, if it still fits; returns how many events are missing then.
+pub(super) fn apply(side: &mut WriteSide, slice: Slice, slots: u32) -> Result<u64, Fault> {
+    side.write_lazily(|transaction| {
+        let size = read_head(transaction)?.size;
+        let end = copied(transaction)?;
+        if end != slice.from {
+            return Ok(size.saturating_sub(end));
+        }
+        let counted: i64 = single(transaction, "SELECT counted FROM copied WHERE id = 1", ())?.unwrap_or(0);
+        index::add(transaction, &slice.entries, slots)?;
+        index::count(transaction, slice.entries.iter().filter(|entry| integer(entry.seq()) > counted))?;
+        transaction
+            .prepare_cached("UPDATE copied SET up_to = ?1, counted = max(counted, ?1) WHERE id = 1")?
+            .execute([integer(slice.up_to)])?;
+        Ok(size - slice.up_to)
+    })
+}
+
+/// The position that the copy reaches to.
+pub(super) fn copied(connection: &Connection) -> Result<u64, Fault> {
+    let up_to: Option<i64> = single(connection, "SELECT up_to FROM copied WHERE id = 1", ())?;
+    Ok(up_to.and_then(|up_to| u64::try_from(up_to).ok()).unwrap_or(0))
+}
