@@ -1,0 +1,171 @@
+//! Every setting, once: a flag, an environment variable and a key of the TOML file mean the same.
+//!
+//! What was typed is gathered as text with the place that it came from ([`Given`]), then read into types
+//! ([`Settings`]): flags go before the environment, that before the file, that before the default.
+
+mod file;
+mod given;
+mod list;
+mod value;
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use dezky_api::{HttpConfig, Limits};
+use dezky_audit::{CheckpointLimits, Config, Secret, SpoolConfig};
+
+pub(crate) use given::Given;
+pub(crate) use list::{SETTINGS, Setting};
+
+/// A setting that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingError {
+    #[error("{from} ({key}): {reason}")]
+    Value { key: &'static str, from: String, reason: String },
+    #[error("{path}: {reason}")]
+    File { path: PathBuf, reason: String },
+    /// `hint` names the nearest known key.
+    #[error("{path}: line {line}: unknown key '{key}'; {hint}")]
+    UnknownKey { path: PathBuf, line: usize, key: String, hint: String },
+}
+
+/// How the service runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) trace_filter: String,
+    pub(crate) log: Config,
+    pub(crate) http: HttpConfig,
+    /// Names in the environment that look like settings and are none.
+    pub(crate) strangers: Vec<String>,
+}
+
+impl Settings {
+    /// Reads what was given into types.
+    ///
+    /// # Errors
+    /// For the first setting that cannot be understood, by its name and where it was given.
+    pub(crate) fn resolve(given: &Given) -> Result<Self, SettingError> {
+        let data_dir: PathBuf = given.required("data_dir", value::path)?;
+        let mut log = Config::in_dir(&data_dir);
+        log.origin = given.optional("log.origin", value::parsed)?;
+        log.known_checkpoints = given.optional("log.known_checkpoints", value::files)?.unwrap_or_default();
+        log.signing_secret = signing_secret(given)?;
+        log.max_findings = given.required("verify.max_findings", value::positive)?;
+        log.checkpoints = CheckpointLimits {
+            interval: given.required("checkpoint.interval", value::duration)?,
+            events: given.required("checkpoint.events", value::positive)?,
+            heartbeat: given.required("checkpoint.heartbeat", value::duration)?,
+            ..CheckpointLimits::default()
+        };
+        let spool = SpoolConfig::in_dir(data_dir.join("spool"));
+        log.spool = Some(SpoolConfig { limit: given.required("spool.limit", value::bytes)?, ..spool });
+        let limits = Limits {
+            connections: given.required("http.connections", value::positive)?,
+            requests: given.required("http.requests", value::positive)?,
+            answer_time: given.required("http.answer_time", value::duration)?,
+            body_time: given.required("http.body_time", value::duration)?,
+            drain_time: given.required("http.drain_time", value::duration)?,
+            ..Limits::default()
+        };
+        let trusted_proxies = given.optional("http.trusted_proxies", value::networks)?.unwrap_or_default();
+        Ok(Self {
+            listen: given.required("listen", value::address)?,
+            trace_filter: given.required("trace.filter", value::filter)?,
+            http: HttpConfig { trusted_proxies, limits },
+            strangers: given.strangers().to_vec(),
+            data_dir,
+            log,
+        })
+    }
+
+    /// All settings with their values and where they come from, secrets hidden: a TOML file that means the same.
+    pub(crate) fn shown(&self, given: &Given) -> String {
+        let mut text = String::new();
+        for name in &self.strangers {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "# {name} in the environment is no setting of this program and means nothing here");
+        }
+        for setting in &SETTINGS {
+            let _ = match given.get(setting.key) {
+                Some(_) if setting.secret => writeln!(text, "# {} = (hidden)  # {}", setting.key, given.place(setting.key)),
+                Some(value) => writeln!(text, "{} = {:?}  # {}", setting.key, value, given.place(setting.key)),
+                None => writeln!(text, "# {} is not set", setting.key),
+            };
+        }
+        text
+    }
+}
+
+/// From the setting, or from a file: then without one final line end (log format, section 5).
+fn signing_secret(given: &Given) -> Result<Option<Secret>, SettingError> {
+    let as_written = |text: &str| Secret::new(text.as_bytes()).map_err(|error| error.to_string());
+    let from_file = |path: &str| {
+        let bytes = std::fs::read(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+        let bytes = bytes.strip_suffix(b"\n").map_or(&bytes[..], |bytes| bytes.strip_suffix(b"\r").unwrap_or(bytes));
+        Secret::new(bytes).map_err(|error| error.to_string())
+    };
+    let written = given.optional("signing_key", as_written)?;
+    let in_file = given.optional("signing_key_file", from_file)?;
+    match (written, in_file) {
+        (Some(_), Some(_)) => Err(SettingError::Value {
+            key: "signing_key_file",
+            from: given.place("signing_key_file"),
+            reason: "signing_key is set too; set one of them".to_owned(),
+        }),
+        (written, in_file) => Ok(written.or(in_file)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_resolve_and_are_those_of_the_libraries() {
+        let settings = Settings::resolve(&Given::default()).unwrap();
+        assert!(settings.listen.ip().is_loopback());
+        assert_eq!(settings.http.limits, Limits::default());
+        assert_eq!(settings.log.checkpoints, CheckpointLimits::default());
+        assert_eq!(settings.log.spool, Config::in_dir("./dezky-data").spool);
+        assert_eq!(settings.log.max_findings, Config::in_dir("x").max_findings);
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_back_and_holds_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings.toml");
+        let secret = "correct horse battery staple 0123456789";
+        let env = [("AUDIT_SIGNING_KEY", secret), ("AUDIT_LISTN", "x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut given = Given::default();
+        given.environment(env);
+        let settings = Settings::resolve(&given).unwrap();
+        let shown = settings.shown(&given);
+        assert!(!shown.contains(secret) && shown.contains("AUDIT_LISTN"));
+        std::fs::write(&path, &shown).unwrap();
+        let mut again = Given::default();
+        again.file(&path).unwrap();
+        for setting in SETTINGS.iter().filter(|setting| !setting.secret) {
+            assert_eq!(given.get(setting.key), again.get(setting.key), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn a_signing_key_has_one_place_and_enough_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::write(&path, format!("{}\r\n", "k".repeat(32))).unwrap();
+        let resolve = |env: &[(&str, &str)]| {
+            let mut given = Given::default();
+            given.environment(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+            Settings::resolve(&given).map(|settings| settings.log.signing_secret)
+        };
+        let path = path.to_str().unwrap();
+        let long = "k".repeat(32);
+        assert_eq!(resolve(&[("AUDIT_SIGNING_KEY_FILE", path)]).unwrap(), resolve(&[("AUDIT_SIGNING_KEY", &long)]).unwrap());
+        assert!(resolve(&[("AUDIT_SIGNING_KEY", "short")]).unwrap_err().to_string().contains("32 bytes"));
+        assert!(resolve(&[("AUDIT_SIGNING_KEY", &long), ("AUDIT_SIGNING_KEY_FILE", path)]).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! The list of settings.
+
+/// A setting, by the path of its key in the TOML file.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) key: &'static str,
+    /// As `--help` writes its value.
+    pub(crate) value: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) default: Option<&'static str>,
+    /// Never shown, and no flag: whoever lists processes could read it.
+    pub(crate) secret: bool,
+}
+
+impl Setting {
+    /// `AUDIT_` and the path of the key in capitals.
+    pub(crate) fn variable(&self) -> String {
+        format!("AUDIT_{}", self.key.to_uppercase().replace('.', "_"))
+    }
+
+    /// `data_dir` is `--data-dir`, `http.requests` is `--http-requests`.
+    pub(crate) fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+}
+
+const fn setting(key: &'static str, value: &'static str, default: Option<&'static str>, help: &'static str) -> Setting {
+    Setting { key, value, help, default, secret: false }
+}
+
+/// All of them.
+pub(crate) const SETTINGS: [Setting; 18] = [
+    setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
+    setting(
+        "listen",
+        "ADDRESS:PORT",
+        Some("127.0.0.1:8787"),
+        "Where to listen. There is no TLS: beyond loopback, put a proxy before it",
+    ),
+    setting("log.origin", "NAME", None, "The log's name, for ever, such as audit.example.eu/main; made once where none is given"),
+    setting(
+        "log.known_checkpoints",
+        "FILES",
+        None,
+        "Checkpoints that were kept elsewhere, as files with a note each, commas between; a store behind one of them is refused",
+    ),
+    Setting {
+        key: "signing_key",
+        value: "SECRET",
+        help: "A shared secret of at least 32 bytes: checkpoints then carry an HMAC-SHA-256 signature too",
+        default: None,
+        secret: true,
+    },
+    setting("signing_key_file", "FILE", None, "The same, from a file"),
+    setting("checkpoint.interval", "TIME", Some("5m"), "Sign at least so often, if something is new"),
+    setting("checkpoint.events", "N", Some("100"), "Sign after so many new events, at most once a second"),
+    setting("checkpoint.heartbeat", "TIME", Some("1h"), "Record that the log lives after so long without an event"),
+    setting("spool.limit", "BYTES", Some("64MiB"), "How much disk best-effort events may fill while the store is away"),
+    setting("verify.max_findings", "N", Some("1000"), "How many findings one verification names"),
+    setting(
+        "http.trusted_proxies",
+        "NETWORKS",
+        None,
+        "Peers whose X-Forwarded-For is believed, such as 10.0.0.0/8, commas between",
+    ),
+    setting("http.connections", "N", Some("1024"), "The most open connections"),
+    setting("http.requests", "N", Some("512"), "The most requests answered at once"),
+    setting("http.answer_time", "TIME", Some("30s"), "How long an answer may take; exports and verifications may take longer"),
+    setting("http.body_time", "TIME", Some("60s"), "How long a posted body may take to arrive"),
+    setting("http.drain_time", "TIME", Some("20s"), "How long open requests are waited for when stopping"),
+    setting(
+        "trace.filter",
+        "FILTER",
+        Some("info"),
+        "What to write to stderr, as in RUST_LOG: error, warn, info, debug, dezky_api=debug, …",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_that_operators_know_stay() {
+        let variables: BTreeSet<_> = SETTINGS.iter().map(Setting::variable).collect();
+        assert_eq!(variables.len(), SETTINGS.len());
+        for known in ["AUDIT_SIGNING_KEY", "AUDIT_LOG_ORIGIN", "AUDIT_DATA_DIR", "AUDIT_HTTP_TRUSTED_PROXIES"] {
+            assert!(variables.contains(known), "{known}");
+        }
+    }
+}

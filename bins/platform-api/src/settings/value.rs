@@ -1,0 +1,108 @@
+//! From text to types.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+
+pub(super) fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("empty".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A number above 0.
+pub(super) fn positive<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    text.parse().ok().filter(|number| *number >= T::from(1)).ok_or_else(|| "not a number above 0".to_owned())
+}
+
+/// `127.0.0.1:8787`, `[::1]:8787` or `localhost:8787`.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    local.as_deref().unwrap_or(text).parse().map_err(|_| "not an address and a port, such as 127.0.0.1:8787".to_owned())
+}
+
+/// `250ms`, `30s`, `5m`, `1h`; a number alone is seconds. Above 0, at most a year.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let refused = || "not a time above 0, such as 250ms, 30s, 5m, 1h".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| refused())?;
+    let ms = match text[digits..].trim() {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(refused()),
+    };
+    let ms = number.checked_mul(ms).filter(|ms| (1..=365 * 24 * 3_600_000).contains(ms)).ok_or_else(refused)?;
+    Ok(Duration::from_millis(ms))
+}
+
+/// `1048576`, `64KiB`, `64MiB`, `1GiB`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let refused = || "not a number of bytes, such as 67108864 or 64MiB".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| refused())?;
+    let unit = match text[digits..].trim() {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(refused()),
+    };
+    number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(refused)
+}
+
+/// Networks or single addresses, commas between.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let network = |item: &str| {
+        let single = || item.parse::<IpAddr>().map(IpNet::from);
+        item.parse::<IpNet>().or_else(|_| single()).map_err(|_| format!("'{item}' is not a network such as 10.0.0.0/8"))
+    };
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(network).collect()
+}
+
+/// The contents of files, commas between their names.
+pub(super) fn files(text: &str) -> Result<Vec<String>, String> {
+    let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"));
+    text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect()
+}
+
+/// A filter for the traces, as it was written.
+pub(super) fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sizes_and_networks_are_read() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("5m"), duration("300"));
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(networks("10.0.0.0/8, ::1").unwrap().len(), 2);
+        assert_eq!(address("localhost:1"), address("127.0.0.1:1"));
+        assert_eq!(positive::<u64>("1"), Ok(1));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bad in ["", "0", "5 minutes", "-1s", "99999999999999999999", "400000000h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "0", "64MB", "1.5GiB", "99999999999GiB"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+        assert!(networks("10.0.0.0/33").is_err());
+        assert!(address("8787").is_err());
+        assert!(positive::<u64>("0").is_err());
+        assert!(filter("a=b=c").is_err());
+    }
+}

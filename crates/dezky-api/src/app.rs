@@ -1,0 +1,56 @@
+//! What every handler holds.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use dezky_audit::AuditLog;
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::config::HttpConfig;
+use crate::credentials::Credentials;
+use crate::handlers::LastProbe;
+use crate::metrics::HttpMetrics;
+
+/// The log, and what the server needs around it. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of an [`App`].
+pub struct Parts {
+    pub(crate) log: AuditLog,
+    pub(crate) credentials: Credentials,
+    pub(crate) config: HttpConfig,
+    pub(crate) metrics: HttpMetrics,
+    /// A permit for each request that is being answered, the public ones excepted.
+    pub(crate) requests: Semaphore,
+    /// A permit for each byte of a posted body that is in memory.
+    pub(crate) body_bytes: Arc<Semaphore>,
+    /// A permit for each export that is being streamed.
+    pub(crate) exports: Arc<Semaphore>,
+    /// The last look at the store for `/readyz`.
+    pub(crate) last_probe: Mutex<Option<LastProbe>>,
+}
+
+impl App {
+    pub fn new(log: AuditLog, credentials: Credentials, config: HttpConfig) -> Self {
+        let limits = &config.limits;
+        Self(Arc::new(Parts {
+            requests: Semaphore::new(limits.requests),
+            body_bytes: Arc::new(Semaphore::new(limits.bodies_bytes.max(limits.body_bytes))),
+            exports: Arc::new(Semaphore::new(limits.exports)),
+            last_probe: Mutex::new(None),
+            metrics: HttpMetrics::new(log.clone()),
+            log,
+            credentials,
+            config,
+        }))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

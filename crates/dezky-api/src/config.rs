@@ -1,0 +1,61 @@
+//! How the server behaves: limits and trust, all with defaults.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Settings of the HTTP side.
+#[derive(Debug, Clone, Default)]
+pub struct HttpConfig {
+    /// Peers whose `X-Forwarded-For` is believed. Empty: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    pub limits: Limits,
+}
+
+/// How much, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most open connections; more wait in the listener's backlog.
+    pub connections: usize,
+    /// The most requests answered at once; more are turned away with 503.
+    pub requests: usize,
+    /// The most exports streamed at once.
+    pub exports: usize,
+    /// The most bytes of one posted body.
+    pub body_bytes: usize,
+    /// The most bytes of all posted bodies in memory; more wait. A parsed body takes several times its size.
+    pub bodies_bytes: usize,
+    /// The most bytes of a request's head.
+    pub head_bytes: usize,
+    /// The most headers of a request.
+    pub headers: usize,
+    /// How long a request's head may take to arrive, and an idle connection may stay.
+    pub head_time: Duration,
+    /// How long a posted body may take to arrive.
+    pub body_time: Duration,
+    /// How long an answer may take, but for those of [`crate::Pace::Long`] routes.
+    pub answer_time: Duration,
+    /// How long a client may go without taking any byte of its answer.
+    pub stall_time: Duration,
+    /// How long open requests are waited for after the stop signal.
+    pub drain_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            requests: 512,
+            exports: 8,
+            body_bytes: 16 << 20,
+            bodies_bytes: 64 << 20,
+            head_bytes: 32 << 10,
+            headers: 64,
+            head_time: Duration::from_secs(30),
+            body_time: Duration::from_secs(60),
+            answer_time: Duration::from_secs(30),
+            stall_time: Duration::from_secs(60),
+            drain_time: Duration::from_secs(20),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The secrets of the HTTP side: the operator's token, and the one under which idempotency keys are hidden.
+
+use std::fmt;
+use std::path::Path;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::idempotency::IdempotencySecret;
+use crate::secret_file::{SecretFileError, load_or_create};
+
+/// What the server must know to tell its operator from others.
+pub struct Credentials {
+    pub operator_token: OperatorToken,
+    pub(crate) idempotency: IdempotencySecret,
+}
+
+impl Credentials {
+    /// Reads `operator.token` and `keys/idempotency.secret` in `dir`; what is missing is made, with mode 0600.
+    ///
+    /// # Errors
+    /// When a file cannot be read or made, others can read it, or it holds no secret.
+    pub fn load_or_create(dir: &Path) -> Result<Self, SecretFileError> {
+        let keys = dir.join("keys");
+        std::fs::create_dir_all(&keys).map_err(|source| SecretFileError::Io { path: keys.clone(), deed: "made", source })?;
+        Ok(Self {
+            operator_token: OperatorToken(load_or_create(&dir.join("operator.token"))?),
+            idempotency: IdempotencySecret::new(load_or_create(&keys.join("idempotency.secret"))?),
+        })
+    }
+}
+
+/// The text that the operator sends as `Authorization: Bearer …`. Never shown.
+pub struct OperatorToken(Zeroizing<String>);
+
+impl OperatorToken {
+    /// Whether `presented` is the token; takes the same time wherever they differ.
+    pub fn matches(&self, presented: &[u8]) -> bool {
+        self.0.as_bytes().ct_eq(presented).into()
+    }
+}
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken(…)")
+    }
+}

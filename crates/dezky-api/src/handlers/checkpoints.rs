@@ -1,0 +1,95 @@
+//! `POST /audit/checkpoint`, `GET /audit/checkpoint/latest`, `GET /audit/checkpoints/{size}`.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use dezky_audit::{CheckpointRecord, Reason};
+use dezky_audit_core::ids::parse_decimal;
+use http::HeaderMap;
+use http::header::{ACCEPT, VARY};
+use serde::Serialize;
+
+use super::{RawJson, Text, json};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::{Code, Problem};
+
+/// The record kept beside a note (log format, section 5).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checkpoint<'a> {
+    at: String,
+    head_seq: u64,
+    head_hash: String,
+    root_hash: String,
+    reason: &'a str,
+    note: &'a str,
+}
+
+fn written(record: &CheckpointRecord) -> Result<RawJson<Vec<u8>>, Problem> {
+    json(&Checkpoint {
+        at: record.at.to_string(),
+        head_seq: record.size,
+        head_hash: record.head_hash.to_hex(),
+        root_hash: record.root.to_base64(),
+        reason: &record.reason,
+        note: &record.note,
+    })
+}
+
+/// Signs the log as it is now; the newest checkpoint where nothing is new.
+pub(crate) async fn take(State(app): State<App>, _: Caller) -> Result<RawJson<Vec<u8>>, Problem> {
+    written(&app.log.checkpoint(Reason::Manual).await?)
+}
+
+pub(crate) async fn latest(State(app): State<App>, _: Caller) -> Result<RawJson<Vec<u8>>, Problem> {
+    let none = || {
+        Problem::new(Code::NoSuchCheckpoint, "nothing was signed yet").hint("sign the log as it is now: POST /audit/checkpoint")
+    };
+    written(&app.log.latest_checkpoint().await?.ok_or_else(none)?)
+}
+
+/// The newest of this size: as a record, or as its note alone for those who accept only plain text.
+pub(crate) async fn of_size(
+    State(app): State<App>,
+    _: Caller,
+    Path(size): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let not_a_size = || Problem::new(Code::InvalidParameter, "the size in the path is not a decimal number");
+    let size = parse_decimal(&size).ok_or_else(not_a_size)?;
+    let none = || Problem::new(Code::NoSuchCheckpoint, format!("no checkpoint has the size {size}"));
+    let record = app.log.checkpoint_at(size).await?.ok_or_else(none)?;
+    let answer = if wants_text(&headers) { Text(record.note).into_response() } else { written(&record)?.into_response() };
+    Ok(([(VARY, "accept")], answer).into_response())
+}
+
+/// Whether `Accept` puts plain text before JSON (RFC 9110, section 12.5.1).
+fn wants_text(headers: &HeaderMap) -> bool {
+    let quality = |media: &str| {
+        let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        let exact = ranges.filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            parts.next().filter(|name| name.eq_ignore_ascii_case(media))?;
+            Some(parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0))
+        });
+        exact.fold(0.0, f32::max)
+    };
+    quality("text/plain") > quality("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_sent_to_those_who_ask_for_it() {
+        let wants = |accept: &'static str| wants_text(&HeaderMap::from_iter([(ACCEPT, http::HeaderValue::from_static(accept))]));
+        assert!(wants("text/plain"));
+        assert!(wants("Text/Plain; charset=utf-8, */*;q=0.1"));
+        assert!(wants("application/json;q=0.5, text/plain"));
+        for json in ["*/*", "application/json", "text/plain;q=0.5, application/json", "text/plain;q=0", "text/html"] {
+            assert!(!wants(json), "{json}");
+        }
+        assert!(!wants_text(&HeaderMap::new()));
+    }
+}

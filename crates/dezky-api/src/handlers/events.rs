@@ -1,0 +1,73 @@
+//! `POST /audit/events` and `GET /audit/events/{seq}`.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use dezky_audit::Receipt;
+use dezky_audit_core::ids::Seq;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use super::{RawJson, json};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::idempotency::IdempotencyKey;
+use crate::posted::{Posted, Shape};
+use crate::problem::{Code, Problem, refused_events};
+
+#[derive(Serialize)]
+struct Recorded {
+    seq: u64,
+    hash: String,
+    duplicate: bool,
+}
+
+#[derive(Serialize)]
+struct RecordedAll {
+    results: Vec<Recorded>,
+}
+
+impl From<Receipt> for Recorded {
+    fn from(Receipt { seq, hash, duplicate }: Receipt) -> Self {
+        Self { seq: seq.get(), hash: hash.to_hex(), duplicate }
+    }
+}
+
+/// Records what was posted. Parts are taken as posted: the caller's own address is no part of them.
+pub(crate) async fn post(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    mut posted: Posted,
+) -> Result<Response, Problem> {
+    if let Some(key) = IdempotencyKey::from_headers(&headers)? {
+        app.credentials.idempotency.name(&mut posted.drafts, caller.id, &key);
+    }
+    let one = posted.places.shape == Shape::One;
+    let drafts = std::mem::take(&mut posted.drafts);
+    let receipts = app.log.record_batch(drafts).await.map_err(|error| refused_events(error, &posted.places))?;
+    let mut results = receipts.into_iter().map(Recorded::from);
+    match results.next() {
+        Some(only) if one => {
+            let status = if only.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+            Ok((status, json(&only)?).into_response())
+        }
+        first => {
+            Ok((StatusCode::CREATED, json(&RecordedAll { results: first.into_iter().chain(results).collect() })?).into_response())
+        }
+    }
+}
+
+/// The line as it is stored.
+pub(crate) async fn get(State(app): State<App>, caller: Caller, Path(seq): Path<String>) -> Result<Response, Problem> {
+    let seq = parse_seq(&seq)?;
+    let stored = app.log.get(&caller.scope, seq).await?.ok_or_else(|| no_such_event(seq))?;
+    Ok(RawJson(stored.line).into_response())
+}
+
+pub(super) fn parse_seq(text: &str) -> Result<Seq, Problem> {
+    text.parse().map_err(|error| Problem::new(Code::InvalidParameter, format!("the seq in the path is {error}")))
+}
+
+pub(super) fn no_such_event(seq: Seq) -> Problem {
+    Problem::new(Code::NoSuchEvent, format!("there is no event {seq} here"))
+}

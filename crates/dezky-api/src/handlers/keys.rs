@@ -1,0 +1,28 @@
+//! `GET /audit/keys`: what a verifier needs.
+
+use axum::extract::State;
+use serde::Serialize;
+
+use super::{RawJson, json};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::Problem;
+
+#[derive(Serialize)]
+struct Keys<'a> {
+    keys: Vec<Key<'a>>,
+}
+
+#[derive(Serialize)]
+struct Key<'a> {
+    vkey: &'a str,
+    alg: &'static str,
+    since: String,
+}
+
+/// The keys that sign now, the newest first.
+pub(crate) async fn list(State(app): State<App>, _: Caller) -> Result<RawJson<Vec<u8>>, Problem> {
+    let keys = app.log.keys().iter();
+    let keys = keys.map(|key| Key { vkey: &key.vkey, alg: key.algorithm.as_str(), since: key.since.to_string() }).collect();
+    json(&Keys { keys })
+}

@@ -1,0 +1,90 @@
+//! `GET /audit`: a page of events.
+
+use axum::extract::State;
+use dezky_audit::{Page, Stored};
+use serde::Serialize;
+use serde::de::IgnoredAny;
+
+use super::RawJson;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+
+/// A page of more than this is written on a thread of its own, so that others are answered meanwhile.
+const LONG_BYTES: usize = 256 << 10;
+
+/// The events that match, each as it is stored, and where the next page begins.
+pub(crate) async fn page(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<RawJson<Vec<u8>>, Problem> {
+    let query = parameters.into_query()?;
+    let page = app.log.list(&caller.scope, &query).await?;
+    let length = page.events.iter().map(|event| event.line.len()).sum::<usize>();
+    if length > LONG_BYTES {
+        let written = tokio::task::spawn_blocking(move || write(&page, length));
+        return written.await.map(RawJson).map_err(|error| Problem::internal(&error));
+    }
+    Ok(RawJson(write(&page, length)))
+}
+
+/// `{"events": [the lines as they are], "nextCursor": text or null}`.
+fn write(page: &Page, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(length + page.events.len() + 64);
+    out.extend_from_slice(b"{\"events\":[");
+    for (index, event) in page.events.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_event(event, &mut out);
+    }
+    out.extend_from_slice(b"],\"nextCursor\":");
+    match &page.next {
+        // A cursor is base64url: nothing in it needs an escape.
+        Some(cursor) => out.extend_from_slice(format!("\"{cursor}\"}}").as_bytes()),
+        None => out.extend_from_slice(b"null}"),
+    }
+    out
+}
+
+#[derive(Serialize)]
+struct Broken<'a> {
+    seq: u64,
+    broken: bool,
+    raw: std::borrow::Cow<'a, str>,
+}
+
+/// The line as it is; what is no longer JSON is shown as text.
+fn write_event(event: &Stored, out: &mut Vec<u8>) {
+    let is_object = event.line.first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(&event.line).is_ok();
+    // IgnoredAny skips over strings without looking whether they are UTF-8.
+    if is_object && str::from_utf8(&event.line).is_ok() {
+        out.extend_from_slice(&event.line);
+        return;
+    }
+    let broken = Broken { seq: event.seq, broken: true, raw: String::from_utf8_lossy(&event.line) };
+    out.append(&mut serde_json::to_vec(&broken).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(lines: &[&[u8]]) -> String {
+        let events = lines.iter().zip(1..).map(|(line, seq)| Stored { seq, line: line.to_vec() }).collect();
+        let page = Page { events, next: None, visited: 0, out_of_time: false };
+        String::from_utf8(write(&page, 0)).unwrap()
+    }
+
+    #[test]
+    fn lines_stand_as_they_are_and_broken_ones_as_text() {
+        assert_eq!(written(&[]), r#"{"events":[],"nextCursor":null}"#);
+        assert_eq!(written(&[br#"{"a":1.0}"#, br#"{"b":2}"#]), r#"{"events":[{"a":1.0},{"b":2}],"nextCursor":null}"#);
+        let broken = [&b"{\"a\":"[..], b"[1]", b"{} {}", b"", b"{\"a\":\"\xff\"}", b"7"];
+        for line in broken {
+            let text = written(&[line]);
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(value["events"][0]["broken"], true, "{text}");
+            assert_eq!(value["events"][0]["seq"], 1);
+            assert_eq!(value["events"][0]["raw"], *String::from_utf8_lossy(line));
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! `GET /metrics`: numbers for Prometheus.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+
+use crate::app::App;
+use crate::problem::Problem;
+
+pub(crate) async fn show(State(app): State<App>) -> Result<Response, Problem> {
+    let text = app.metrics.text().map_err(|error| Problem::internal(&error))?;
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}

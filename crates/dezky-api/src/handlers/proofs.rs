@@ -1,0 +1,37 @@
+//! `GET /audit/events/{seq}/proof` and `GET /audit/tenants/{slug}/checkpoint`.
+
+use axum::extract::{Path, State};
+use dezky_audit::TenantCheckpoint;
+use dezky_audit_core::ids::TenantSlug;
+use serde::Serialize;
+
+use super::events::{no_such_event, parse_seq};
+use super::{RawJson, Text, json};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::{Code, Problem};
+
+/// The `.tlog-proof` of one event; a checkpoint is made first where none covers it.
+pub(crate) async fn event(State(app): State<App>, caller: Caller, Path(seq): Path<String>) -> Result<Text, Problem> {
+    let seq = parse_seq(&seq)?;
+    app.log.proof(&caller.scope, seq).await?.map(Text).ok_or_else(|| no_such_event(seq))
+}
+
+#[derive(Serialize)]
+struct SignedStream {
+    note: String,
+    proof: String,
+}
+
+/// The tenant's stream as the log signs it, and the proof that its last event is in the log.
+pub(crate) async fn tenant(
+    State(app): State<App>,
+    caller: Caller,
+    Path(slug): Path<String>,
+) -> Result<RawJson<Vec<u8>>, Problem> {
+    let invalid = |error| Problem::new(Code::InvalidParameter, format!("the tenant in the path is {error}"));
+    let slug = TenantSlug::new(slug).map_err(invalid)?;
+    let none = || Problem::new(Code::NoSuchTenant, format!("there is no event of the tenant {slug} here"));
+    let TenantCheckpoint { note, proof } = app.log.tenant_checkpoint(&caller.scope, &slug).await?.ok_or_else(none)?;
+    json(&SignedStream { note, proof })
+}

@@ -1,0 +1,46 @@
+//! The log over HTTP.
+//!
+//! [`ROUTES`] is the whole of the outside: every path and method, who may use it, and how long it may take. No route updates
+//! or deletes an event. Errors are problem documents (RFC 9457) with a stable `code`.
+//!
+//! ```no_run
+//! # use dezky_api::{App, Credentials, HttpConfig, serve};
+//! # async fn run(log: dezky_audit::AuditLog) -> Result<(), Box<dyn std::error::Error>> {
+//! let credentials = Credentials::load_or_create("./data".as_ref())?;
+//! let app = App::new(log, credentials, HttpConfig::default());
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! serve(listener, app, std::future::pending()).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The caller owns the socket, the log and the stop signal; this crate reads no environment and binds nothing. It names no
+//! database.
+
+mod app;
+mod caller;
+mod client_address;
+mod config;
+mod credentials;
+mod handlers;
+mod idempotency;
+mod layers;
+mod metrics;
+mod nearest;
+mod parameters;
+mod posted;
+mod problem;
+mod routes;
+mod secret_file;
+mod server;
+
+// The public interface is:
+pub use app::App;
+pub use client_address::client_address;
+pub use config::{HttpConfig, Limits};
+pub use credentials::{Credentials, OperatorToken};
+pub use nearest::nearest;
+pub use problem::Code;
+pub use routes::{Pace, ROUTES, Route, Rule, router};
+pub use secret_file::SecretFileError;
+pub use server::{Stopped, serve};

@@ -1,0 +1,102 @@
+//! Numbers for Prometheus: the server's own, kept here, and the log's, asked for at each scrape.
+
+mod log_numbers;
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use dezky_audit::AuditLog;
+use http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use log_numbers::LogNumbers;
+
+/// The server's numbers.
+pub(crate) struct HttpMetrics {
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram>,
+    in_flight: Gauge,
+    connections: Gauge,
+    body_bytes: Counter<u64, AtomicU64>,
+    registry: Registry,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: String,
+}
+
+impl HttpMetrics {
+    pub(crate) fn new(log: AuditLog) -> Self {
+        let mut registry = Registry::with_prefix("dezky_audit");
+        let requests = Family::default();
+        // 0.5 ms, doubling to 16 s.
+        let seconds = Family::new_with_constructor((|| Histogram::new(exponential_buckets(5e-4, 2.0, 16))) as fn() -> Histogram);
+        let (in_flight, connections, body_bytes) = (Gauge::default(), Gauge::default(), Counter::default());
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register("http_request_seconds", "From a request's head to its answer's head", seconds.clone());
+        registry.register("http_requests_in_flight", "Requests that are being answered", in_flight.clone());
+        registry.register("http_connections", "Open connections", connections.clone());
+        registry.register("http_posted_bytes", "Bytes of posted bodies", body_bytes.clone());
+        registry.register_collector(Box::new(LogNumbers::new(log)));
+        Self { requests, seconds, in_flight, connections, body_bytes, registry }
+    }
+
+    /// A request, until what is returned is dropped.
+    pub(crate) fn begin(&self) -> Held {
+        Held::new(&self.in_flight)
+    }
+
+    /// A connection, until what is returned is dropped.
+    pub(crate) fn connect(&self) -> Held {
+        Held::new(&self.connections)
+    }
+
+    pub(crate) fn answered(&self, method: &'static str, route: &str, status: StatusCode, took: Duration) {
+        let route = route.to_owned();
+        self.seconds.get_or_create(&RouteLabels { method, route: route.clone() }).observe(took.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { method, route, status: status.as_u16() }).inc();
+    }
+
+    pub(crate) fn body_received(&self, bytes: usize) {
+        self.body_bytes.inc_by(bytes as u64);
+    }
+
+    /// All numbers, as OpenMetrics text.
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(16 << 10);
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// One more on a gauge, until it is dropped.
+pub(crate) struct Held(Gauge);
+
+impl Held {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

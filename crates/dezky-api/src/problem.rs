@@ -1,0 +1,144 @@
+//! Errors as people and programs meet them: problem documents (RFC 9457).
+//!
+//! ```json
+//! {"type": "urn:dezky-audit:problem:no-such-event", "title": "No such event", "status": 404, "code": "no-such-event",
+//!  "detail": "…", "hint": "…", "requestId": "…", "errors": [{"index", "line", "pointer", "reason"}], "errorsOmitted": 0}
+//! ```
+//!
+//! `code` is stable; `hint`, `errors` and `errorsOmitted` stand where there is something to say. A handler returns a
+//! [`Problem`]; what it says in JSON is written by [`crate::layers`], which knows the request.
+
+mod code;
+mod from;
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::Serialize;
+
+pub use code::Code;
+pub(crate) use from::refused_events;
+
+/// Why a request was not done.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    hint: Option<String>,
+    refused: Vec<RefusedEvent>,
+    refused_omitted: usize,
+    /// For the server's own log: what the caller need not know.
+    cause: Option<String>,
+}
+
+/// A posted event that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RefusedEvent {
+    /// Which event of the body, from 0.
+    pub(crate) index: usize,
+    /// Line of the body, from 1.
+    pub(crate) line: usize,
+    /// JSON pointer within the event.
+    pub(crate) pointer: String,
+    pub(crate) reason: String,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), refused_omitted: 0, cause: None }
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn refusing(mut self, refused: Vec<RefusedEvent>, omitted: usize) -> Self {
+        (self.refused, self.refused_omitted) = (refused, omitted);
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn cause(mut self, error: &dyn std::error::Error) -> Self {
+        self.cause = Some(chain(error));
+        self
+    }
+
+    pub(crate) const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Why it happened, for the server's own log.
+    pub(crate) fn told_to_the_log(&self) -> &str {
+        self.cause.as_deref().unwrap_or(&self.detail)
+    }
+
+    /// The document, for the request of this id.
+    pub(crate) fn body(&self, request_id: &str) -> Bytes {
+        let document = Document {
+            r#type: format!("urn:dezky-audit:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            code: self.code.as_str(),
+            detail: &self.detail,
+            hint: self.hint.as_deref().or_else(|| self.code.hint()),
+            request_id,
+            errors: &self.refused,
+            errors_omitted: self.refused_omitted,
+        };
+        serde_json::to_vec(&document).unwrap_or_default().into()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [RefusedEvent],
+    #[serde(skip_serializing_if = "is_zero")]
+    errors_omitted: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.code.retry_after_seconds() {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"dezky-audit\""));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,152 @@
+//! The kinds of problems: one list.
+
+use http::StatusCode;
+
+/// What went wrong, for programs. The texts are stable; new ones may be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    InvalidEvents,
+    InvalidParameter,
+    InvalidIdempotencyKey,
+    BrokenBody,
+    Unauthorized,
+    NoSuchRoute,
+    NoSuchEvent,
+    NoSuchCheckpoint,
+    NoSuchTenant,
+    Archived,
+    MethodNotAllowed,
+    SlowBody,
+    ConflictingContent,
+    VerificationRunning,
+    EventMismatch,
+    TooLarge,
+    UnsupportedMediaType,
+    Overloaded,
+    StoreUnavailable,
+    OutcomeUnknown,
+    TimedOut,
+    Closing,
+    SigningStopped,
+    StoreDamaged,
+    Internal,
+}
+
+impl Code {
+    /// Each of them.
+    pub const ALL: [Self; 25] = [
+        Self::InvalidEvents,
+        Self::InvalidParameter,
+        Self::InvalidIdempotencyKey,
+        Self::BrokenBody,
+        Self::Unauthorized,
+        Self::NoSuchRoute,
+        Self::NoSuchEvent,
+        Self::NoSuchCheckpoint,
+        Self::NoSuchTenant,
+        Self::Archived,
+        Self::MethodNotAllowed,
+        Self::SlowBody,
+        Self::ConflictingContent,
+        Self::VerificationRunning,
+        Self::EventMismatch,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Overloaded,
+        Self::StoreUnavailable,
+        Self::OutcomeUnknown,
+        Self::TimedOut,
+        Self::Closing,
+        Self::SigningStopped,
+        Self::StoreDamaged,
+        Self::Internal,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    pub const fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    pub const fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    /// After how long the same request may succeed, where it may.
+    pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
+        match self {
+            Self::Overloaded => Some(1),
+            Self::StoreUnavailable | Self::TimedOut | Self::OutcomeUnknown | Self::Closing => Some(5),
+            _ => None,
+        }
+    }
+
+    /// What to do about it, where that is always the same.
+    pub(crate) const fn hint(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidEvents => Some("nothing was recorded; correct the events named in 'errors' and send all of them again"),
+            Self::Unauthorized => {
+                Some("send the header 'Authorization: Bearer TOKEN'; the token lies in operator.token in the data folder")
+            }
+            Self::ConflictingContent => {
+                Some("nothing was recorded; an externalId names one event for ever: give the new one another, or leave it out")
+            }
+            Self::EventMismatch | Self::SigningStopped => Some("see what was changed: GET /audit/verify"),
+            Self::VerificationRunning => Some("one runs at a time; its progress is in GET /metrics"),
+            Self::StoreUnavailable => Some("nothing was recorded; send the same request again after Retry-After"),
+            Self::TimedOut | Self::OutcomeUnknown => Some(
+                "it may have been done; events with an externalId, or sent with an Idempotency-Key, can safely be sent again",
+            ),
+            _ => None,
+        }
+    }
+
+    const fn row(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::InvalidEvents => ("invalid-events", StatusCode::BAD_REQUEST, "Invalid events"),
+            Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
+            Self::InvalidIdempotencyKey => ("invalid-idempotency-key", StatusCode::BAD_REQUEST, "Invalid Idempotency-Key"),
+            Self::BrokenBody => ("broken-body", StatusCode::BAD_REQUEST, "The body broke off"),
+            Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "Not authorised"),
+            Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "No such route"),
+            Self::NoSuchEvent => ("no-such-event", StatusCode::NOT_FOUND, "No such event"),
+            Self::NoSuchCheckpoint => ("no-such-checkpoint", StatusCode::NOT_FOUND, "No such checkpoint"),
+            Self::NoSuchTenant => ("no-such-tenant", StatusCode::NOT_FOUND, "No such tenant"),
+            Self::Archived => ("archived", StatusCode::NOT_FOUND, "The event is in the archive"),
+            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::SlowBody => ("slow-body", StatusCode::REQUEST_TIMEOUT, "The body came too slowly"),
+            Self::ConflictingContent => ("conflicting-content", StatusCode::CONFLICT, "The externalId has other content"),
+            Self::VerificationRunning => ("verification-running", StatusCode::CONFLICT, "Another verification is running"),
+            Self::EventMismatch => ("event-mismatch", StatusCode::CONFLICT, "The stored event is not the signed one"),
+            Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much at once"),
+            Self::StoreUnavailable => ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store is not available now"),
+            Self::OutcomeUnknown => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, "The outcome is not known"),
+            Self::TimedOut => ("timed-out", StatusCode::SERVICE_UNAVAILABLE, "It took too long"),
+            Self::Closing => ("closing", StatusCode::SERVICE_UNAVAILABLE, "The server is closing"),
+            Self::SigningStopped => ("signing-stopped", StatusCode::INTERNAL_SERVER_ERROR, "Nothing is signed any more"),
+            Self::StoreDamaged => ("store-damaged", StatusCode::INTERNAL_SERVER_ERROR, "The store is damaged"),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_every_503_says_when_to_come_back() {
+        let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(code.retry_after_seconds().is_some(), code.status() == StatusCode::SERVICE_UNAVAILABLE, "{code:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The whole of the outside: one list.
+
+use axum::Router;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
+
+use crate::app::App;
+use crate::handlers::{checkpoints, events, export, health, keys, list, metrics, proofs, verify};
+use crate::layers;
+
+/// One method of one path.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub rule: Rule,
+    pub pace: Pace,
+    pub method: Method,
+    /// As axum writes it: `{name}` stands for one segment.
+    pub path: &'static str,
+    handler: fn(MethodFilter) -> MethodRouter<App>,
+}
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Everybody, without a token.
+    Public,
+    /// Whoever sends the operator's token.
+    Operator,
+}
+
+/// How long an answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As [`crate::Limits::answer_time`] says.
+    Prompt,
+    /// As long as the log is.
+    Long,
+}
+
+use Pace::{Long, Prompt};
+use Rule::{Operator, Public};
+
+/// Every route. There is none that updates or deletes an event.
+pub const ROUTES: [Route; 14] = [
+    route(Operator, Prompt, Method::POST, "/audit/events", |m| on(m, events::post)),
+    route(Operator, Prompt, Method::GET, "/audit", |m| on(m, list::page)),
+    route(Operator, Prompt, Method::GET, "/audit/events/{seq}", |m| on(m, events::get)),
+    route(Operator, Prompt, Method::GET, "/audit/events/{seq}/proof", |m| on(m, proofs::event)),
+    route(Operator, Long, Method::GET, "/audit/export", |m| on(m, export::stream)),
+    route(Operator, Long, Method::GET, "/audit/verify", |m| on(m, verify::run)),
+    route(Operator, Prompt, Method::POST, "/audit/checkpoint", |m| on(m, checkpoints::take)),
+    route(Operator, Prompt, Method::GET, "/audit/checkpoint/latest", |m| on(m, checkpoints::latest)),
+    route(Operator, Prompt, Method::GET, "/audit/checkpoints/{size}", |m| on(m, checkpoints::of_size)),
+    route(Operator, Prompt, Method::GET, "/audit/tenants/{slug}/checkpoint", |m| on(m, proofs::tenant)),
+    route(Operator, Prompt, Method::GET, "/audit/keys", |m| on(m, keys::list)),
+    route(Operator, Prompt, Method::GET, "/metrics", |m| on(m, metrics::show)),
+    route(Public, Prompt, Method::GET, "/healthz", |m| on(m, health::alive)),
+    route(Public, Prompt, Method::GET, "/readyz", |m| on(m, health::ready)),
+];
+
+const fn route(
+    rule: Rule,
+    pace: Pace,
+    method: Method,
+    path: &'static str,
+    handler: fn(MethodFilter) -> MethodRouter<App>,
+) -> Route {
+    Route { rule, pace, method, path, handler }
+}
+
+/// All of [`ROUTES`] behind their rules, and the layers around them.
+pub fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let filter = MethodFilter::try_from(route.method).expect("a plain method");
+        let handler = layers::admit((route.handler)(filter), &app, route.rule, route.pace);
+        router = router.route(route.path, handler);
+    }
+    layers::around(router, app)
+}
