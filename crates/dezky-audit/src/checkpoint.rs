@@ -1,37 +1,7 @@
-//! Checkpoints: why one was made, and why one could not be.
-
-use std::fmt;
+//! Checkpoints: why one could not be made.
 
 use dezky_audit_core::hash::Hash;
 use dezky_store::StoreError;
-
-/// Why a checkpoint was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    Startup,
-    Interval,
-    Threshold,
-    Manual,
-    Heartbeat,
-}
-
-impl Reason {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Startup => "startup",
-            Self::Interval => "interval",
-            Self::Threshold => "threshold",
-            Self::Manual => "manual",
-            Self::Heartbeat => "heartbeat",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Why no checkpoint was made. Nothing was signed.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,12 @@
 //! Settings of a log: every one has a default that works on a laptop.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dezky_audit_core::ids::Origin;
-use zeroize::Zeroizing;
+use dezky_audit_core::note::HmacSecret;
+
+use crate::keys::IngestSecret;
 
 /// How a log is opened.
 #[derive(Debug, Clone)]
@@ -16,14 +17,18 @@ pub struct Config {
     /// is made with mode 0600 on first start.
     pub keys_dir: PathBuf,
     /// `AUDIT_SIGNING_KEY`: when set, checkpoints carry an HMAC-SHA-256 line beside that of Ed25519.
-    pub signing_secret: Option<Secret>,
+    pub signing_secret: Option<HmacSecret>,
+    /// The secret under which contents are compared when a source sends an event again. `None`: `ingest.secret` in the keys
+    /// folder.
+    pub ingest_secret: Option<IngestSecret>,
+    /// Where the newest checkpoint's note is kept beside the store, so that an older copy of the store is noticed at start.
+    pub kept_checkpoint: Option<PathBuf>,
     /// Checkpoints of this log that were kept elsewhere, as notes. Opening a store that is behind one of them, or disagrees
     /// with it, is refused.
     pub known_checkpoints: Vec<String>,
     pub record: RecordLimits,
     pub checkpoints: CheckpointLimits,
-    /// `None`: best-effort events wait in memory only.
-    pub spool: Option<SpoolConfig>,
+    pub spool: SpoolConfig,
     /// The most findings that one verification names.
     pub max_findings: usize,
 }
@@ -36,10 +41,12 @@ impl Config {
             origin: None,
             keys_dir: dir.join("keys"),
             signing_secret: None,
+            ingest_secret: None,
+            kept_checkpoint: Some(dir.join("keys").join("checkpoint.note")),
             known_checkpoints: Vec::new(),
             record: RecordLimits::default(),
             checkpoints: CheckpointLimits::default(),
-            spool: Some(SpoolConfig::in_dir(dir.join("spool"))),
+            spool: SpoolConfig::in_dir(dir.join("spool")),
             max_findings: 1_000,
         }
     }
@@ -117,40 +124,5 @@ impl SpoolConfig {
     /// 64 MiB in segments of 4 MiB.
     pub fn in_dir(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into(), limit: 64 << 20, segment: 4 << 20, queue_events: 20_000, queue_bytes: 64 << 20 }
-    }
-}
-
-/// Secret bytes: never shown, wiped when dropped.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<Vec<u8>>);
-
-/// A secret that protects nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a signing secret has at least {min} bytes, this one has {actual}; make one with: openssl rand -hex 32", min = Secret::MIN)]
-pub struct SecretError {
-    pub actual: usize,
-}
-
-impl Secret {
-    /// The least number of bytes.
-    pub const MIN: usize = 32;
-
-    /// The bytes of a setting as written.
-    ///
-    /// # Errors
-    /// When there are fewer than [`Secret::MIN`].
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
-        let bytes = Zeroizing::new(bytes.into());
-        if bytes.len() < Self::MIN { Err(SecretError { actual: bytes.len() }) } else { Ok(Self(bytes)) }
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
     }
 }

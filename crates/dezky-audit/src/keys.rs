@@ -1,6 +1,16 @@
-//! The keys that sign for the log.
+//! The keys that sign for the log, and the secret that compares contents.
 
+mod folder;
+
+use std::fmt;
+
+use dezky_audit_core::ids::{Origin, TenantSlug};
+use dezky_audit_core::note::{HmacSecret, KeyAlgorithm, KeyRing, SigningKey, VerifyingKey};
 use dezky_audit_core::time::Timestamp;
+use dezky_store::{Store, StoreError};
+use zeroize::Zeroizing;
+
+pub(crate) use folder::{KeyFolder, write_whole};
 
 /// A key that signs checkpoints now, as it is handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,18 +22,87 @@ pub struct PublishedKey {
     pub since: Timestamp,
 }
 
-/// How a key signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyAlgorithm {
-    Ed25519,
-    HmacSha256,
+/// The 32 bytes under which the log remembers the content of what a source sent. Never shown, wiped when dropped.
+#[derive(Clone)]
+pub struct IngestSecret(Zeroizing<[u8; 32]>);
+
+impl IngestSecret {
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
-impl KeyAlgorithm {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ed25519 => "ed25519",
-            Self::HmacSha256 => "hmac-sha256",
-        }
+impl fmt::Debug for IngestSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IngestSecret(…)")
     }
+}
+
+/// All keys of the log.
+pub(crate) struct Keys {
+    /// What signs a checkpoint, each with a line of its own; the newest first.
+    signing: Vec<SigningKey>,
+    /// The same and the retired ones: what the log's own checkpoints verify under.
+    ring: KeyRing,
+    published: Vec<PublishedKey>,
+}
+
+impl Keys {
+    /// Takes the keys of the folder and of the configuration, and learns from the store since when it knows them.
+    pub(crate) async fn assemble(
+        folder: Vec<SigningKey>,
+        retired: Vec<VerifyingKey>,
+        hmac: Option<(&Origin, &HmacSecret)>,
+        store: &dyn Store,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let mut dated = Vec::new();
+        for key in folder.into_iter().chain(hmac.map(|(origin, secret)| SigningKey::hmac(origin.into(), secret))) {
+            let setting = format!("key-since/{}/{}", key.algorithm().as_str(), key.id());
+            let since = store.get_or_create_setting(&setting, &now.to_string()).await?;
+            let since =
+                since.parse().map_err(|_| StoreError::Corrupt { what: format!("the setting {setting}"), source: None })?;
+            dated.push((since, key));
+        }
+        // Keys of one age stay in the order of their names, HMAC behind Ed25519.
+        dated.sort_by_key(|(since, _): &(Timestamp, _)| std::cmp::Reverse(*since));
+        let published = dated
+            .iter()
+            .map(|(since, key)| PublishedKey { vkey: public_text(key), algorithm: key.algorithm(), since: *since })
+            .collect();
+        let signing: Vec<_> = dated.into_iter().map(|(_, key)| key).collect();
+        let mut ring = KeyRing::new();
+        for key in signing.iter().map(|key| key.verifying_key().clone()).chain(retired) {
+            // A key that stands there twice is one key; ids of different keys collide once in 2^32.
+            if let Err(error) = ring.add(key) {
+                tracing::warn!(%error, "a key is left out");
+            }
+        }
+        Ok(Self { signing, ring, published })
+    }
+
+    pub(crate) fn signing(&self) -> &[SigningKey] {
+        &self.signing
+    }
+
+    pub(crate) const fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    pub(crate) fn published(&self) -> &[PublishedKey] {
+        &self.published
+    }
+
+    /// The keys of one tenant's own checkpoints.
+    pub(crate) fn for_tenant(&self, tenant: &TenantSlug) -> Vec<SigningKey> {
+        self.signing.iter().map(|key| key.for_tenant(tenant)).collect()
+    }
+}
+
+fn public_text(key: &SigningKey) -> String {
+    key.verifying_key().vkey().unwrap_or_else(|| format!("{}+{}", key.name(), key.id()))
 }

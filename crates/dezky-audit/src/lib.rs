@@ -24,22 +24,30 @@
 
 mod audit_log;
 mod checkpoint;
+mod checkpointer;
 mod config;
 mod export;
 mod keys;
+mod lane;
 mod metrics;
 mod open;
+mod own;
 mod prove;
+mod queue;
 mod record;
+mod recorder;
+mod spool;
+mod tree;
+mod unit;
 mod verify;
 mod world;
 
 // The public interface is:
 pub use audit_log::{AuditLog, Drained};
-pub use checkpoint::{CheckpointError, Reason};
-pub use config::{CheckpointLimits, Config, RecordLimits, Secret, SecretError, SpoolConfig};
+pub use checkpoint::CheckpointError;
+pub use config::{CheckpointLimits, Config, RecordLimits, SpoolConfig};
 pub use export::{Export, ExportError};
-pub use keys::{KeyAlgorithm, PublishedKey};
+pub use keys::{IngestSecret, PublishedKey};
 pub use metrics::{Histogram, Metrics};
 pub use open::OpenError;
 pub use prove::{ProveError, TenantCheckpoint};
@@ -48,5 +56,7 @@ pub use verify::{Verification, VerifyError, VerifyOptions};
 pub use world::{Clock, ManualClock, NoRandomness, Randomness, SystemClock, SystemRandomness, World};
 
 // What callers need to speak to this crate:
+pub use dezky_audit_core::checkpoint::Reason;
 pub use dezky_audit_core::event::Draft;
+pub use dezky_audit_core::note::{HmacSecret, KeyAlgorithm};
 pub use dezky_store::{CheckpointRecord, Count, Filter, Page, Query, Scope, Store, StoreError, Stored};

@@ -1,5 +1,11 @@
 //! How the log is doing, in numbers: a snapshot to be rendered.
 
+mod counters;
+
+pub(crate) use counters::Counters;
+
+use crate::audit_log::Inner;
+
 /// A snapshot of a log's numbers. Counters count from the opening of the log.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics {
@@ -69,4 +75,52 @@ pub struct Histogram {
     pub buckets: Vec<(f64, u64)>,
     pub sum: f64,
     pub count: u64,
+}
+
+impl Metrics {
+    pub(crate) fn of(log: &Inner) -> Self {
+        let counters = &log.counters;
+        let (queue_events, queue_bytes) = log.queue.depth();
+        let checkpoint = log.newest.borrow().as_ref().map(|record| (record.size, record.at));
+        let now = log.world.clock.now();
+        let seconds = |ms: u64| std::time::Duration::from_millis(ms).as_secs_f64();
+        let last = log.verifier.last();
+        let store = log.store.gauges();
+        Self {
+            queue_events,
+            queue_events_limit: log.record_limits.queue_events,
+            queue_bytes,
+            queue_bytes_limit: log.record_limits.queue_bytes,
+            recorded: counters.recorded.get(),
+            duplicates: counters.duplicates.get(),
+            conflicts: counters.conflicts.get(),
+            refused: counters.refused.get(),
+            overloaded: counters.overloaded.get(),
+            unavailable: counters.unavailable.get(),
+            outcome_unknown: counters.outcome_unknown.get(),
+            lost_races: counters.lost_races.get(),
+            batch_events: counters.batch_events.snapshot(),
+            commit_seconds: counters.commit_seconds.snapshot(),
+            head_size: *log.size.borrow(),
+            checkpoint_size: checkpoint.map(|(size, _)| size),
+            checkpoint_age_seconds: checkpoint.map(|(_, at)| seconds(now.unix_ms().saturating_sub(at.unix_ms()))),
+            checkpoints: counters.checkpoints.get(),
+            checkpoint_failures: counters.checkpoint_failures.get(),
+            best_effort_queue: log.lane.len(),
+            best_effort_queue_limit: log.lane_limit,
+            spool_entries: log.spool_gauges.entries(),
+            spool_bytes: log.spool_gauges.bytes(),
+            spool_limit: log.spool_limit,
+            spooled: counters.spooled.get(),
+            lost: counters.lost.get(),
+            verifying: log.verifier.is_running(),
+            verified_events: counters.verified_events.get(),
+            last_verify_unix_seconds: last.map(|last| seconds(last.at.unix_ms())),
+            last_verify_exit_code: last.map(|last| last.exit_code),
+            last_verify_findings: last.map(|last| last.findings),
+            store_queue: store.write_queue,
+            store_queue_limit: store.write_queue_limit,
+            uncopied_events: store.uncopied_events,
+        }
+    }
 }

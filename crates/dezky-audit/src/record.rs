@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use dezky_audit_core::event::PrepareError;
+use dezky_audit_core::event::{PrepareError, RefusedMember};
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::Seq;
 use dezky_store::StoreError;
@@ -33,7 +34,7 @@ pub enum RecordError {
     TooLarge { count: usize, bytes: usize, max_events: usize, max_bytes: usize },
     /// The store is away. The drafts are not in the log; the same call may succeed later.
     #[error("the store cannot be written to now; try again later")]
-    Unavailable(#[source] StoreError),
+    Unavailable(#[source] Arc<StoreError>),
     /// Too much waits already. The drafts are not in the log; the same call may succeed later.
     #[error("too many events wait to be recorded; try again later")]
     Overloaded,
@@ -46,7 +47,7 @@ pub enum RecordError {
     OutcomeUnknown,
     /// The store is damaged, or broke its contract. The drafts are not in the log.
     #[error("the store cannot take events")]
-    Store(#[source] StoreError),
+    Store(#[source] Arc<StoreError>),
     #[error("the event could not be salted")]
     Random(#[from] NoRandomness),
 }
@@ -85,6 +86,12 @@ pub enum RefusalReason {
     Member { pointer: &'static str, reason: String },
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+}
+
+impl From<RefusedMember> for RefusalReason {
+    fn from(RefusedMember { pointer, reason }: RefusedMember) -> Self {
+        Self::Member { pointer, reason }
+    }
 }
 
 /// What becomes of a best-effort event. It may be dropped: the event goes its way all the same.

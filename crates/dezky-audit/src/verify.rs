@@ -1,7 +1,23 @@
-//! Verification of the live store.
+//! Verification of the live store: core's verifier over what the store returns, its search copy compared on the way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use dezky_audit_core::checkpoint::{self, Reason};
+use dezky_audit_core::hash::Hash;
+use dezky_audit_core::merkle::{Frontier, leaf_hash, verify_inclusion};
 use dezky_audit_core::time::Timestamp;
-use dezky_store::StoreError;
+use dezky_audit_core::verify::{At, Conclude, Finding, HeadSource, Kind, Report, Start, Step, Stepper, Subject, Trust, Walk};
+use dezky_store::runs::MAX_RUN_BYTES;
+use dezky_store::{Checked, CheckpointRecord, Difference, ReadLimit, StoreError, VerificationRun};
+
+use crate::audit_log::Inner;
+use crate::tree;
+
+/// Stored checkpoints that are read at once.
+const HEADS: usize = 1_000;
+/// Events that are read, and checked, at once.
+const CHUNK: ReadLimit = ReadLimit { events: 2_000, bytes: 4 << 20 };
 
 /// What to verify.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,12 +29,13 @@ pub struct VerifyOptions {
 }
 
 /// What came out. Findings are in the report; they are no error.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Verification {
     /// When it ended.
     pub at: Timestamp,
     /// As `dezky-verify` would exit: 0 is intact and proven.
     pub exit_code: u8,
+    pub report: Report,
     /// The report of the log format's section 8, as JSON.
     pub json: String,
 }
@@ -37,4 +54,210 @@ pub enum VerifyError {
     Store(#[from] StoreError),
     #[error("the log is closed")]
     Closed,
+}
+
+/// What is remembered between verifications.
+#[derive(Debug, Default)]
+pub(crate) struct Verifier {
+    running: AtomicBool,
+    last: Mutex<Option<LastRun>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastRun {
+    pub(crate) at: Timestamp,
+    pub(crate) exit_code: u8,
+    pub(crate) findings: u64,
+}
+
+impl Verifier {
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn last(&self) -> Option<LastRun> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> Result<Turn<'_>, VerifyError> {
+        if self.running.swap(true, Ordering::AcqRel) { Err(VerifyError::Running) } else { Ok(Turn(self)) }
+    }
+}
+
+/// Ends with the verification, however that ends.
+struct Turn<'a>(&'a Verifier);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Release);
+    }
+}
+
+pub(crate) async fn run(log: &Inner, options: VerifyOptions) -> Result<Verification, VerifyError> {
+    let _turn = log.verifier.begin()?;
+    log.counters.verified_events.set(0);
+    // Everything up to a fresh checkpoint; when the store is no longer signed for, everything that it says it has.
+    let end = match log.requests.ask(Reason::Manual).await {
+        Ok(record) => record.size,
+        Err(_) => log.store.head().await?.size,
+    };
+    let trust = Trust::new(Some(log.origin.clone()), log.keys.ring().clone(), None).map_err(|_| VerifyError::Closed)?;
+    let start = match options.from {
+        None | Some(0) => Start::Beginning,
+        Some(size) => behind(log, size, &trust).await?,
+    };
+    let first = options.from.unwrap_or(0) + 1;
+    let max_findings = options.max_findings.unwrap_or(log.max_findings);
+    let mut walk = Walk::new(Subject::Log, Some(log.origin.clone()), start, max_findings);
+    if first == 1 {
+        // Behind `after` means above it, so the empty log's is asked for by name.
+        if let Some(record) = log.store.checkpoint_at(0).await? {
+            add_head(&mut walk, &trust, &record);
+        }
+    }
+    let mut heads = Heads { after: first - 1, done: false };
+    let walk = walk_events(log, walk, &trust, &mut heads, first, end).await?;
+    conclude(log, walk).await
+}
+
+/// Walks the events from `first` to `end`. The next are read while those before are checked.
+async fn walk_events(
+    log: &Inner,
+    mut walk: Walk,
+    trust: &Trust,
+    heads: &mut Heads,
+    first: u64,
+    end: u64,
+) -> Result<Walk, VerifyError> {
+    let mut from = first;
+    let mut read = check(log, from, end).await?;
+    while let Some(last) = read.last().map(|checked| checked.seq) {
+        heads.up_to(log, &mut walk, trust, last).await?;
+        from = last.saturating_add(1);
+        let walked = tokio::task::spawn_blocking(move || {
+            walk_chunk(&mut walk, &read);
+            (walk, read.len())
+        });
+        let (next, walked) = tokio::join!(check(log, from, end), walked);
+        // The runtime is going down.
+        let (done, events) = walked.map_err(|_| VerifyError::Closed)?;
+        walk = done;
+        log.counters.verified_events.add(events as u64);
+        read = next?;
+    }
+    heads.up_to(log, &mut walk, trust, u64::MAX).await?;
+    Ok(walk)
+}
+
+async fn check(log: &Inner, from: u64, end: u64) -> Result<Vec<Checked>, StoreError> {
+    if from > end { Ok(Vec::new()) } else { log.store.check(from..=end, CHUNK).await }
+}
+
+fn walk_chunk(walk: &mut Walk, read: &[Checked]) {
+    let mut stepper = Stepper::new();
+    for checked in read {
+        let step = stepper.step(&checked.line);
+        walk.push(&step);
+        // When the event itself was changed, nobody knows what its copy should say.
+        let intact = matches!(&step, Step::Event(event) if event.stored_hash == event.computed_hash);
+        if intact && !checked.differences.is_empty() {
+            walk.add_finding(projection_mismatch(checked.seq, &checked.differences));
+        }
+    }
+}
+
+fn projection_mismatch(seq: u64, differences: &[Difference]) -> Finding {
+    let list = |text: fn(&Difference) -> String| differences.iter().map(text).collect::<Vec<_>>().join("; ");
+    let columns = list(|difference| difference.column.to_owned());
+    let message = format!("the searchable copy of event {seq} is not what the event says: {columns}");
+    Finding::new(Kind::ProjectionMismatch, At::Seq(seq), message)
+        .comparing(
+            list(|difference| format!("{}={}", difference.column, difference.expected)),
+            list(|difference| format!("{}={}", difference.column, difference.actual)),
+        )
+        .in_place("search copy")
+}
+
+/// The stored checkpoints, added to the walk before it reaches them.
+struct Heads {
+    /// All up to this size were added.
+    after: u64,
+    done: bool,
+}
+
+impl Heads {
+    async fn up_to(&mut self, log: &Inner, walk: &mut Walk, trust: &Trust, size: u64) -> Result<(), StoreError> {
+        while !self.done && self.after < size {
+            let records = log.store.checkpoints(self.after, HEADS).await?;
+            for record in &records {
+                add_head(walk, trust, record);
+            }
+            match records.last() {
+                Some(record) => self.after = record.size,
+                None => self.done = true,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add_head(walk: &mut Walk, trust: &Trust, record: &CheckpointRecord) {
+    let opened = trust.open_record(&core_record(record), HeadSource::Store, "stored checkpoint");
+    for finding in opened.findings {
+        walk.add_finding(finding);
+    }
+    if let Some(head) = opened.head {
+        walk.add_head(head);
+    }
+}
+
+fn core_record(record: &CheckpointRecord) -> checkpoint::CheckpointRecord {
+    checkpoint::CheckpointRecord {
+        at: record.at,
+        head_seq: record.size,
+        head_hash: record.head_hash,
+        root_hash: record.root,
+        // Unsigned, and of no meaning to a verifier.
+        reason: Reason::Manual,
+        note: record.note.clone(),
+    }
+}
+
+/// The start behind a stored checkpoint: its root is signed, the tree is read from the tiles and must have that root, and
+/// the last event's hash must be its last leaf.
+async fn behind(log: &Inner, size: u64, trust: &Trust) -> Result<Start, VerifyError> {
+    let none = || VerifyError::NoSuchCheckpoint { size };
+    let record = log.store.checkpoint_at(size).await?.ok_or_else(none)?;
+    let opened = trust.open_record(&core_record(&record), HeadSource::Store, "stored checkpoint");
+    let head = opened.head.filter(|_| opened.findings.is_empty()).ok_or_else(none)?;
+    let tree = tree::frontier_at(&*log.store, size).await?.map_err(|_| none())?;
+    let path = tree::inclusion(&*log.store, size - 1, size).await?.map_err(|_| none())?;
+    let leads = verify_inclusion(&leaf_hash(&record.head_hash), size - 1, size, &path, &head.root).is_ok();
+    if leads && Frontier::root(&tree) == head.root {
+        Ok(Start::After { size, head_hash: Hash::clone(&record.head_hash), tree: Some(tree) })
+    } else {
+        Err(none())
+    }
+}
+
+async fn conclude(log: &Inner, walk: Walk) -> Result<Verification, VerifyError> {
+    let at = log.world.clock.now();
+    let report = walk.finish(Conclude { now: at, max_age_seconds: None, ends_early: false });
+    let json = serde_json::to_string(&report).map_err(|error| StoreError::Refused { reason: error.to_string() })?;
+    let findings = report.findings.len() as u64 + report.findings_omitted;
+    let run = LastRun { at, exit_code: report.exit_code, findings };
+    *log.verifier.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
+    if report.exit_code != 0 {
+        tracing::error!(exit_code = report.exit_code, findings, "the log does not verify");
+    }
+    let kept = if json.len() <= MAX_RUN_BYTES {
+        log.store.add_run(&VerificationRun { at, report: json.clone() }).await
+    } else {
+        Err(StoreError::Refused { reason: "the report is too long to be kept; ask for fewer findings".to_owned() })
+    };
+    if let Err(error) = kept {
+        // What was found out is worth more than its being kept.
+        tracing::warn!(error = &error as &dyn std::error::Error, "the verification is not kept among the runs");
+    }
+    Ok(Verification { at, exit_code: report.exit_code, report, json })
 }

@@ -1,0 +1,177 @@
+//! The recorder: the one task of a process that appends. Everything that is recorded passes through here.
+//!
+//! It takes what waits, as much as a batch may hold and without waiting for more; answers what is known already; links
+//! the rest to the head that it knows; and appends by compare-and-swap. Nobody gets a receipt before the store has said
+//! that the event is durable. What a crash at each step means:
+//!
+//! * before `append`: nothing was written, nobody was told anything;
+//! * during `append`: the store keeps all, or with some stores a prefix, or nothing; nobody was told anything, and whoever
+//!   sends the same events again with their `externalId`s gets the receipts of those that were kept;
+//! * after `append`, before the answers: the same.
+
+mod batch;
+mod link;
+mod tenants;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dezky_audit_core::ids::Origin;
+use dezky_store::{Append, Store, StoreError, Tip};
+use tokio::sync::watch;
+
+use crate::config::RecordLimits;
+use crate::metrics::Counters;
+use crate::queue::Queue;
+use crate::record::RecordError;
+use crate::unit::Unit;
+use crate::world::Clock;
+use batch::{Batch, Placed};
+use tenants::TenantTips;
+
+/// Appends that are given up only because other writers are always quicker.
+const MAX_RACES: u32 = 1_000;
+
+pub(crate) struct Recorder {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    queue: Arc<Queue>,
+    counters: Arc<Counters>,
+    /// Tells the checkpointer how far the log is.
+    size: watch::Sender<u64>,
+    origin: Origin,
+    /// Where the log ends, as far as is known; `None` when it has to be read again. Owned by this task.
+    tip: Option<Tip>,
+    /// Where tenants' streams end. Only as good as `tip`. Owned by this task.
+    tenants: TenantTips,
+}
+
+/// What became of one attempt.
+enum Step {
+    /// Every event has its answer.
+    Done,
+    /// The head or the outcome was not what was expected: look again.
+    Again,
+}
+
+impl Recorder {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        queue: Arc<Queue>,
+        counters: Arc<Counters>,
+        size: watch::Sender<u64>,
+        limits: RecordLimits,
+    ) -> Self {
+        let origin = store.origin().clone();
+        Self { store, clock, queue, counters, size, origin, tip: None, tenants: TenantTips::new(limits.tenant_heads) }
+    }
+
+    /// Records until the queue is closed and empty. However it ends, nobody is left waiting.
+    pub(crate) async fn run(mut self) {
+        let queue = Abandon(Arc::clone(&self.queue));
+        while let Some(units) = queue.0.next().await {
+            self.record(units).await;
+        }
+    }
+
+    /// Sees to it that each of these units is answered, or goes back to the queue.
+    async fn record(&mut self, units: Vec<Unit>) {
+        let mut batch = Batch::new(units);
+        let mut unsettled = Vec::new();
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let step = self.attempt(&mut batch, &mut unsettled).await;
+            batch.answer_finished();
+            match step {
+                Ok(Step::Done) => return,
+                Ok(Step::Again) if attempts < MAX_RACES || !unsettled.is_empty() => {}
+                Ok(Step::Again) => {
+                    let error = StoreError::Unavailable { what: "other writers are always quicker", source: None };
+                    return batch.fail(&Arc::new(error));
+                }
+                // Something may have been written: only the store can tell, so it is asked until it does.
+                Err(error) if !unsettled.is_empty() && error.is_temporary() => {}
+                Err(error) if !unsettled.is_empty() => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "it cannot be found out what was recorded");
+                    return batch.fail_with(|| RecordError::OutcomeUnknown);
+                }
+                Err(error) => {
+                    self.counters.unavailable.add(u64::from(error.is_temporary()));
+                    return batch.fail(&Arc::new(error));
+                }
+            }
+            if attempts > 3 {
+                tokio::time::sleep(Duration::from_millis(u64::from(attempts.min(100)))).await;
+            }
+        }
+    }
+
+    /// Answers what is known, links and appends the rest.
+    ///
+    /// `unsettled` are places of events whose append had an unknown outcome and may still take effect: only when another
+    /// event is known to stand there, or their own, is that over.
+    async fn attempt(&mut self, batch: &mut Batch, unsettled: &mut Vec<Placed>) -> Result<Step, StoreError> {
+        let tip = match self.tip {
+            Some(tip) => tip,
+            None => {
+                self.tenants.clear();
+                let tip = self.store.head().await?.tip();
+                batch.settle(&*self.store, tip.size, unsettled, &self.counters).await?;
+                self.size.send_replace(tip.size);
+                tip
+            }
+        };
+        batch.screen(&*self.store, &self.counters).await?;
+        self.queue.give_back(batch.take_deferred());
+        let waiting = batch.waiting();
+        if waiting.is_empty() {
+            self.tip = Some(tip);
+            return Ok(Step::Done);
+        }
+        self.tenants.fetch(&*self.store, waiting.iter().filter_map(|place| batch.tenant(*place))).await?;
+        let linked = link::link(&self.origin, tip, self.clock.now(), batch, waiting, &self.tenants)?;
+
+        self.counters.batch_events.observe(linked.events.len() as f64);
+        // Whatever happens in between, also if this future is dropped: the head is known again only after an answer.
+        self.tip = None;
+        let begun = Instant::now();
+        let appended = self.store.append(tip, Arc::clone(&linked.events)).await;
+        self.counters.commit_seconds.observe(begun.elapsed().as_secs_f64());
+
+        match appended? {
+            Append::Appended { n } => {
+                // These places are taken now, so nothing that was sent before can still come to stand there.
+                unsettled.clear();
+                self.counters.recorded.add(n as u64);
+                batch.recorded(&linked.placed[..n.min(linked.placed.len())]);
+                if n < linked.placed.len() {
+                    return Ok(Step::Again);
+                }
+                self.tenants.advance(linked.tenants);
+                self.size.send_replace(linked.tip.size);
+                self.tip = Some(linked.tip);
+                Ok(Step::Done)
+            }
+            Append::Conflict => {
+                self.counters.lost_races.add(1);
+                Ok(Step::Again)
+            }
+            Append::OutcomeUnknown => {
+                self.counters.outcome_unknown.add(1);
+                unsettled.extend(linked.placed);
+                Ok(Step::Again)
+            }
+        }
+    }
+}
+
+/// Answers whoever still waits when the recorder ends, in whatever way.
+struct Abandon(Arc<Queue>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
