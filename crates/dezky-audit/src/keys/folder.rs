@@ -144,7 +144,7 @@ pub(crate) fn write_whole(path: &Path, contents: &[u8], random: &dyn Randomness)
     random.fill(&mut id).map_err(io::Error::other)?;
     let temporary = write_temporary(path, contents, u64::from_ne_bytes(id))?;
     fs::rename(&temporary, path).inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    File::open(path.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn write_temporary(path: &Path, contents: &[u8], id: u64) -> io::Result<PathBuf> {

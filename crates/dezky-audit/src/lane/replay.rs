@@ -14,7 +14,7 @@ use crate::metrics::Counters;
 use crate::own::OwnEvents;
 use crate::queue::Queue;
 use crate::record::RecordError;
-use crate::spool::{SpoolEntry, SpoolThread};
+use crate::spool::{Spool, SpoolEntry, SpoolThread};
 use crate::unit::{Answer, Entry, Preparing, Terms, Unit};
 use crate::world::World;
 
@@ -72,7 +72,9 @@ impl Replay {
             }
             if adoption <= Instant::now() {
                 adoption = Instant::now() + ADOPTION;
-                drop(self.spool.run(crate::spool::Spool::adopt).await);
+                if self.spool.run(Spool::adopt).await.is_err() {
+                    return;
+                }
             }
         }
     }
@@ -85,8 +87,7 @@ impl Replay {
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 tracing::error!(%error, "a part of the spool is damaged; what was in it counts as lost");
                 let now = self.world.clock.now();
-                drop(self.spool.run(move |spool| spool.discard_damaged(now)).await);
-                Round::Moved
+                self.spool.run(move |spool| spool.discard_damaged(now)).await.map_or(Round::Failed, |()| Round::Moved)
             }
             Err(error) => {
                 tracing::error!(%error, "the spool cannot be read");
@@ -127,10 +128,7 @@ impl Replay {
                 tracing::warn!(conflicts, "spooled events were refused: their externalIds are taken by other events");
             }
         }
-        match self.spool.run(move |spool| spool.consume(taken)).await {
-            Ok(()) => Round::Moved,
-            Err(_) => Round::Failed,
-        }
+        self.spool.run(move |spool| spool.consume(taken)).await.map_or(Round::Failed, |()| Round::Moved)
     }
 
     /// `None` for what can never be recorded.
@@ -153,22 +151,16 @@ impl Replay {
     }
 
     async fn tell_losses(&self) -> Round {
-        match self.spool.run(crate::spool::Spool::pending_loss).await {
+        match self.spool.run(Spool::pending_loss).await {
             Ok(Some((id, loss))) => {
                 match self.own.events_lost(loss, &id).await {
                     // Refused: recorded before, by somebody who counted differently. It has been told.
                     Ok(_) | Err(RecordError::Refused(_)) => {}
                     Err(_) => return Round::Failed,
                 }
-                match self.spool.run(move |spool| spool.loss_recorded(&id)).await {
-                    Ok(()) => Round::Moved,
-                    Err(_) => Round::Failed,
-                }
+                self.spool.run(move |spool| spool.loss_recorded(&id)).await.map_or(Round::Failed, |()| Round::Moved)
             }
-            Ok(None) => {
-                drop(self.spool.run(crate::spool::Spool::tidy).await);
-                Round::Empty
-            }
+            Ok(None) => self.spool.run(Spool::tidy).await.map_or(Round::Failed, |()| Round::Empty),
             Err(_) => Round::Failed,
         }
     }

@@ -149,7 +149,7 @@ impl Folder {
         kept
     }
 
-    pub(super) fn peek(&mut self, max_entries: usize, max_bytes: usize) -> io::Result<Vec<SpoolEntry>> {
+    pub(super) fn peek(&self, max_entries: usize, max_bytes: usize) -> io::Result<Vec<SpoolEntry>> {
         let Some(segment) = self.segments.iter().find(|segment| segment.entries() > 0) else { return Ok(Vec::new()) };
         segment.peek(max_entries, max_bytes)
     }

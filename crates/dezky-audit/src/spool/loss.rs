@@ -45,10 +45,10 @@ impl LossBook {
         let mut book = Self { file, folder, version: 0, told: None, open: Numbered { number: 0, loss: None } };
         for place in [0, APART] {
             let mut slot = [0; SLOT];
-            if book.file.read_exact_at(&mut slot, place).is_ok() {
-                if let Some((version, told, open)) = read_slot(&slot, folder).filter(|(version, ..)| *version > book.version) {
-                    (book.version, book.told, book.open) = (version, told, open);
-                }
+            if book.file.read_exact_at(&mut slot, place).is_ok()
+                && let Some((version, told, open)) = read_slot(&slot, folder).filter(|(version, ..)| *version > book.version)
+            {
+                (book.version, book.told, book.open) = (version, told, open);
             }
         }
         Ok(book)
