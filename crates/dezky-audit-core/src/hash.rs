@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use crate::base64;
 use crate::ids::InvalidId;
 
 /// 32 bytes of SHA-256. Shown as lower-case hex; roots and tree nodes are written in base64 (section 8).
@@ -60,7 +61,7 @@ impl Hash {
         if text.len() != 44 {
             return Err(invalid);
         }
-        let bytes = BASE64.decode(text.as_bytes()).map_err(|_| invalid.clone())?;
+        let bytes = base64::decode(text.as_bytes()).ok_or_else(|| invalid.clone())?;
         Ok(Self(bytes.try_into().map_err(|_| invalid)?))
     }
 
@@ -74,7 +75,7 @@ impl Hash {
     }
 
     pub fn to_base64(self) -> String {
-        BASE64.encode(&self.0)
+        base64::encode(&self.0)
     }
 }
 

@@ -4,6 +4,7 @@
 //! come in as arguments, bytes and findings go out.
 
 pub mod archive;
+mod base64;
 pub mod checkpoint;
 pub mod event;
 pub mod hash;

@@ -16,8 +16,7 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
-
+use crate::base64;
 use crate::checkpoint::Checkpoint;
 use crate::hash::Hash;
 use crate::ids::{InvalidId, parse_decimal};
@@ -83,7 +82,7 @@ impl TlogProof {
         }
         let mut extra = None;
         if let Some(encoded) = lines.peek().and_then(|line| line.strip_prefix("extra ")) {
-            let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| MalformedProof::Extra)?;
+            let bytes = base64::decode(encoded.as_bytes()).ok_or(MalformedProof::Extra)?;
             extra = Some(bytes).filter(|bytes| bytes.len() <= MAX_EXTRA_BYTES);
             if extra.is_none() {
                 return Err(MalformedProof::Extra);
@@ -120,7 +119,7 @@ impl fmt::Display for TlogProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEADER}")?;
         if let Some(extra) = &self.extra {
-            writeln!(f, "extra {}", BASE64.encode(extra))?;
+            writeln!(f, "extra {}", base64::encode(extra))?;
         }
         writeln!(f, "index {}", self.index)?;
         self.path.iter().try_for_each(|hash| writeln!(f, "{}", hash.to_base64()))?;

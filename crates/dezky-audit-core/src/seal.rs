@@ -6,11 +6,12 @@ use std::collections::HashMap;
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Tag};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::base64;
 use crate::event::{PartForm, PartName, read_part_form};
 use crate::hash::Hash;
 
@@ -75,7 +76,7 @@ impl SealKeys {
 }
 
 fn open(key: &[u8; 32], kid: &str, ct: &str, digest: &Hash, origin: &str, part: PartName) -> Result<Vec<u8>, SealError> {
-    let mut text = BASE64.decode(ct.as_bytes()).map_err(|_| SealError::NotOpened)?;
+    let mut text = base64::decode(ct.as_bytes()).ok_or(SealError::NotOpened)?;
     let split = text.len().checked_sub(16).ok_or(SealError::NotOpened)?;
     let tag: [u8; 16] = text[split..].try_into().map_err(|_| SealError::NotOpened)?;
     text.truncate(split);

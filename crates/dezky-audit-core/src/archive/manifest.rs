@@ -1,8 +1,7 @@
 //! A batch's manifest: what it holds, how it follows the batch before it, and who signed that.
 
-use data_encoding::BASE64;
-
 use super::name::{ObjectKind, ObjectName};
+use crate::base64;
 use crate::hash::Hash;
 use crate::ids::{Origin, Seq};
 use crate::json::{Limits, Members, Value, read};
@@ -114,7 +113,7 @@ impl Manifest {
                 ("alg".to_owned(), signature.alg.as_str().into()),
                 ("key".to_owned(), signature.key.as_str().into()),
                 ("keyId".to_owned(), signature.key_id.to_string().into()),
-                ("sig".to_owned(), BASE64.encode(&signature.signature).into()),
+                ("sig".to_owned(), base64::encode(&signature.signature).into()),
             ])
         });
         members.push(("signatures".to_owned(), Value::Array(signatures.collect())));
@@ -225,9 +224,8 @@ impl Manifest {
                 alg: signature.text("alg")?,
                 key: signature.parsed("key", |text| KeyName::new(text))?,
                 key_id: signature.parsed("keyId", KeyId::from_hex)?,
-                signature: BASE64
-                    .decode(signature.text("sig")?.as_bytes())
-                    .map_err(|_| signature.wrong("sig", "not padded base64"))?,
+                signature: base64::decode(signature.text("sig")?.as_bytes())
+                    .ok_or_else(|| signature.wrong("sig", "not padded base64"))?,
             };
             signature.finish()?;
             Ok(read)

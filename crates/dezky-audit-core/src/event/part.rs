@@ -4,8 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 
+use crate::base64;
 use crate::hash::Hash;
 use crate::ids::InvalidId;
 use crate::json::{Fault, Scanner, Text};
@@ -206,7 +207,7 @@ fn scan_sealed<'a>(scanner: &mut Scanner<'a>) -> Result<PartForm<'a>, Fault> {
     scanner.expect(b",\"sealed\":{\"alg\":\"HKDF-A256GCM\",\"ct\":", SHAPE)?;
     let at = scanner.at();
     let ct = scanner.string()?;
-    if BASE64.decode(ct.raw).is_err() {
+    if base64::decode(ct.raw).is_none() {
         return Err(Fault { at, reason: "ct is padded base64" });
     }
     scanner.expect(b",\"kid\":", SHAPE)?;

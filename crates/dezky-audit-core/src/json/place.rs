@@ -2,6 +2,8 @@
 //!
 //! Only error paths come here, so it walks the text again rather than have every reader carry positions along.
 
+use crate::ids::parse_decimal;
+
 /// A place in a JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -18,24 +20,41 @@ enum Level {
     Object { name: Option<String>, value: bool },
 }
 
+impl Level {
+    fn is_at(&self, segment: &str) -> bool {
+        match self {
+            Self::Array { index } => parse_decimal(segment) == u64::try_from(*index).ok(),
+            Self::Object { name, .. } => name.as_deref() == Some(segment),
+        }
+    }
+}
+
 /// The place at byte `offset`; the text may be broken from there on.
 pub fn place_at(text: &[u8], offset: usize) -> Place {
+    let mut token = None;
+    walk(text, |start, _| {
+        let before = start <= offset;
+        token = if before { Some(start) } else { token };
+        before
+    });
+    // Written once: at every token on the way it would take time that grows with length times depth.
     let mut pointer = String::new();
     walk(text, |start, levels| {
-        let before = start <= offset;
-        if before {
+        let here = token == Some(start);
+        if here {
             pointer = write_pointer(levels);
         }
-        before
+        !here
     });
     Place { offset, line: line_of(text, offset), pointer }
 }
 
 /// The place of the value that `pointer` names, or of the whole text when there is none.
 pub fn place_of(text: &[u8], pointer: &str) -> Place {
+    let segments: Vec<_> = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~")).collect();
     let mut offset = 0;
     walk(text, |start, levels| {
-        let found = write_pointer(levels) == pointer;
+        let found = levels.len() == segments.len() && levels.iter().zip(&segments).all(|(level, segment)| level.is_at(segment));
         if found {
             offset = start;
         }

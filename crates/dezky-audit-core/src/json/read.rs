@@ -301,7 +301,7 @@ mod tests {
         line 1, /0: a number that JSON does not have
         line 1, /0: a value was expected
         line 1, at the top: a value was expected
-        line 1, /a: a ':' was expected
+        line 1, at the top: a ':' was expected
         line 1, at the top: a member name in quotes was expected
         line 1, /0/0/0/0: nested more than 4 levels deep
         line 1, at the top: something after the end of the value

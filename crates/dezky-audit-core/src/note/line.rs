@@ -3,9 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::BASE64;
-
 use super::name::{KeyId, KeyName};
+use crate::base64;
 use crate::ids::InvalidId;
 
 /// A signature of some kind by some key; only the key tells what its bytes mean.
@@ -43,7 +42,7 @@ impl FromStr for SignatureLine {
             return Err(LineError::NotTwoFields);
         }
         let name = KeyName::new(name).map_err(LineError::Name)?;
-        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| LineError::Base64)?;
+        let bytes = base64::decode(encoded.as_bytes()).ok_or(LineError::Base64)?;
         let (id, signature) = bytes.split_first_chunk().ok_or(LineError::TooShort)?;
         if signature.is_empty() {
             return Err(LineError::TooShort);
@@ -54,7 +53,7 @@ impl FromStr for SignatureLine {
 
 impl fmt::Display for SignatureLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let encoded = BASE64.encode(&[self.id.as_bytes(), self.signature.as_slice()].concat());
+        let encoded = base64::encode(&[self.id.as_bytes(), self.signature.as_slice()].concat());
         write!(f, "— {} {encoded}", self.name)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
 use ed25519_dalek as dalek;
 use ed25519_dalek::Signer;
 use zeroize::Zeroizing;
@@ -12,6 +11,7 @@ use super::key::{KeyAlgorithm, Public, VerifyingKey};
 use super::line::SignatureLine;
 use super::name::{KeyId, KeyName};
 use super::vkey::{KeyError, KeyText, PRIVATE_PREFIX};
+use crate::base64;
 use crate::ids::TenantSlug;
 
 /// A log's private key, wiped when dropped, never shown.
@@ -46,7 +46,7 @@ impl SigningKey {
     pub fn from_private_text(text: &str) -> Result<Self, KeyError> {
         let text = text.strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::NotPrivate)?;
         let KeyText { name, id, encoded } = KeyText::parse(text)?;
-        let bytes = Zeroizing::new(BASE64.decode(encoded.as_bytes()).map_err(|_| KeyError::Base64)?);
+        let bytes = Zeroizing::new(base64::decode(encoded.as_bytes()).ok_or(KeyError::Base64)?);
         let key = match bytes.split_first().ok_or(KeyError::Length)? {
             (0x01, seed) => Self::ed25519(name, seed.try_into().map_err(|_| KeyError::Length)?),
             (kind, _) => return Err(KeyError::UnknownType { kind: *kind }),
@@ -62,7 +62,7 @@ impl SigningKey {
         let Secret::Ed25519(key) = &self.secret else { return None };
         let mut bytes = Zeroizing::new([1; 33]);
         bytes[1..].copy_from_slice(key.as_bytes());
-        let encoded = Zeroizing::new(BASE64.encode(bytes.as_slice()));
+        let encoded = Zeroizing::new(base64::encode(bytes.as_slice()));
         Some(Zeroizing::new(format!("{PRIVATE_PREFIX}{}+{}+{}", self.name(), self.id(), *encoded)))
     }
 

@@ -2,10 +2,9 @@
 
 use std::str::FromStr;
 
-use data_encoding::BASE64;
-
 use super::key::{Public, VerifyingKey, load_point};
 use super::name::{KeyId, KeyName, MAX_KEY_NAME_BYTES};
+use crate::base64;
 use crate::ids::InvalidId;
 
 /// Why a key cannot be used. No message repeats what a private key holds.
@@ -47,7 +46,7 @@ pub enum KeyError {
 impl VerifyingKey {
     /// The text to hand out: `name+id+base64(type ‖ public key)`. `None` for HMAC, which has nothing public.
     pub fn vkey(&self) -> Option<String> {
-        let encoded = BASE64.encode(&self.public().encoded()?);
+        let encoded = base64::encode(&self.public().encoded()?);
         Some(format!("{}+{}+{encoded}", self.name(), self.id()))
     }
 }
@@ -61,7 +60,7 @@ impl FromStr for VerifyingKey {
             return Err(KeyError::Private);
         }
         let KeyText { name, id, encoded } = KeyText::parse(text)?;
-        let bytes = BASE64.decode(encoded.as_bytes()).map_err(|_| KeyError::Base64)?;
+        let bytes = base64::decode(encoded.as_bytes()).ok_or(KeyError::Base64)?;
         let (kind, public) = bytes.split_first().ok_or(KeyError::Length)?;
         let point = || load_point(public.try_into().map_err(|_| KeyError::Length)?);
         let public = match kind {
