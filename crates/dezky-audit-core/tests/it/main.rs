@@ -31,3 +31,6 @@ mod third_party;
 
 // Verification: every tampered log and archive of the vectors, and what clean ones answer.
 mod verdicts;
+
+// The fuzz targets over every input in `fuzz/corpus`.
+mod corpora;
