@@ -17,18 +17,28 @@ pub(crate) enum Command {
 }
 
 /// What was asked for, and all settings that were given. Ends the process where clap does: `--help`, a wrong flag.
-pub(crate) fn parse() -> (Command, Result<Given, SettingError>) {
+///
+/// # Errors
+/// When the file or the environment cannot be read.
+pub(crate) fn parse() -> Result<(Command, Given), SettingError> {
     let matches = command().get_matches();
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    match matches.subcommand() {
-        Some(("check-config", matches)) => (Command::CheckConfig, given(matches, environment)),
-        Some((_, matches)) => (Command::Serve, given(matches, environment)),
-        None => (Command::Serve, Ok(Given::default())),
-    }
+    let (name, matches) = matches.subcommand().unwrap_or(("serve", &matches));
+    let command = if name == "check-config" { Command::CheckConfig } else { Command::Serve };
+    Ok((command, given(matches, environment()?)?))
 }
 
-fn given(matches: &ArgMatches, environment: impl Iterator<Item = (String, String)>) -> Result<Given, SettingError> {
-    let environment: Vec<_> = environment.collect();
+/// The variables that are, or look like, settings.
+fn environment() -> Result<Vec<(String, String)>, SettingError> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let ours = ours.filter(|(name, _)| name.starts_with("AUDIT_"));
+    ours.map(|(variable, value)| match value.into_string() {
+        Ok(value) => Ok((variable, value)),
+        Err(_) => Err(SettingError::NotUtf8 { variable }),
+    })
+    .collect()
+}
+
+fn given(matches: &ArgMatches, environment: Vec<(String, String)>) -> Result<Given, SettingError> {
     let named = environment.iter().find(|(name, value)| name == CONFIG_VARIABLE && !value.is_empty());
     let file = matches.get_one::<PathBuf>("config").map(PathBuf::as_path).or_else(|| named.map(|(_, value)| Path::new(value)));
     let mut given = Given::default();
@@ -86,7 +96,7 @@ mod tests {
         for setting in SETTINGS.iter().filter(|setting| !setting.secret) {
             let matches = command().get_matches_from(["platform-api", "serve", &format!("--{}", setting.flag()), "x"]);
             let (_, matches) = matches.subcommand().unwrap();
-            let given = given(matches, std::iter::empty()).unwrap();
+            let given = given(matches, Vec::new()).unwrap();
             assert_eq!(given.get(setting.key), Some("x"));
         }
     }

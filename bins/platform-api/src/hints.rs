@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dezky_audit::{OpenError, StoreError};
+use dezky_audit::StoreError;
 
 use crate::data_dir::DataDirError;
 
@@ -19,9 +19,6 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
         if let Some(DataDirError::InUse { .. }) = cause.downcast_ref() {
             return Some("stop that process, or choose another folder with --data-dir");
-        }
-        if let Some(OpenError::UnknownSigner { .. }) = cause.downcast_ref() {
-            return Some("was keys/ in the data folder lost or exchanged? Put the right one back");
         }
         if let Some(StoreError::Unavailable { .. }) = cause.downcast_ref() {
             return Some("is another program using audit.db, or is the disk full?");

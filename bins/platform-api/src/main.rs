@@ -16,16 +16,15 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when stderr is gone.
-            let _ = write!(io::stderr(), "{}", hints::described(&error));
+            // Where stderr is gone, nobody is left to tell.
+            io::stderr().write_all(hints::described(&error).as_bytes()).ok();
             ExitCode::FAILURE
         }
     }
 }
 
 fn run() -> anyhow::Result<()> {
-    let (command, given) = cli::parse();
-    let given = given?;
+    let (command, given) = cli::parse()?;
     let settings = Settings::resolve(&given)?;
     match command {
         Command::CheckConfig => Ok(io::stdout().write_all(settings.shown(&given).as_bytes())?),

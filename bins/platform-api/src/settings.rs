@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dezky_api::{HttpConfig, Limits};
-use dezky_audit::{CheckpointLimits, Config, Secret, SpoolConfig};
+use dezky_audit::{CheckpointLimits, Config, HmacSecret};
 
 pub(crate) use given::Given;
 pub(crate) use list::{SETTINGS, Setting};
@@ -25,6 +25,8 @@ pub(crate) enum SettingError {
     Value { key: &'static str, from: String, reason: String },
     #[error("{path}: {reason}")]
     File { path: PathBuf, reason: String },
+    #[error("{variable}: not UTF-8")]
+    NotUtf8 { variable: String },
     /// `hint` names the nearest known key.
     #[error("{path}: line {line}: unknown key '{key}'; {hint}")]
     UnknownKey { path: PathBuf, line: usize, key: String, hint: String },
@@ -60,8 +62,7 @@ impl Settings {
             heartbeat: given.required("checkpoint.heartbeat", value::duration)?,
             ..CheckpointLimits::default()
         };
-        let spool = SpoolConfig::in_dir(data_dir.join("spool"));
-        log.spool = Some(SpoolConfig { limit: given.required("spool.limit", value::bytes)?, ..spool });
+        log.spool.limit = given.required("spool.limit", value::bytes)?;
         let limits = Limits {
             connections: given.required("http.connections", value::positive)?,
             requests: given.required("http.requests", value::positive)?,
@@ -100,12 +101,11 @@ impl Settings {
 }
 
 /// From the setting, or from a file: then without one final line end (log format, section 5).
-fn signing_secret(given: &Given) -> Result<Option<Secret>, SettingError> {
-    let as_written = |text: &str| Secret::new(text.as_bytes()).map_err(|error| error.to_string());
+fn signing_secret(given: &Given) -> Result<Option<HmacSecret>, SettingError> {
+    let as_written = |text: &str| HmacSecret::new(text).map_err(|error| format!("{error}; make one with: openssl rand -hex 32"));
     let from_file = |path: &str| {
-        let bytes = std::fs::read(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
-        let bytes = bytes.strip_suffix(b"\n").map_or(&bytes[..], |bytes| bytes.strip_suffix(b"\r").unwrap_or(bytes));
-        Secret::new(bytes).map_err(|error| error.to_string())
+        let contents = std::fs::read(path).map_err(|error| format!("{path} cannot be read: {error}"))?;
+        HmacSecret::from_file_contents(contents).map_err(|error| format!("{path}: {error}"))
     };
     let written = given.optional("signing_key", as_written)?;
     let in_file = given.optional("signing_key_file", from_file)?;
@@ -164,7 +164,9 @@ mod tests {
         };
         let path = path.to_str().unwrap();
         let long = "k".repeat(32);
-        assert_eq!(resolve(&[("AUDIT_SIGNING_KEY_FILE", path)]).unwrap(), resolve(&[("AUDIT_SIGNING_KEY", &long)]).unwrap());
+        assert!(resolve(&[]).unwrap().is_none());
+        assert!(resolve(&[("AUDIT_SIGNING_KEY_FILE", path)]).unwrap().is_some());
+        assert!(resolve(&[("AUDIT_SIGNING_KEY", &long)]).unwrap().is_some());
         assert!(resolve(&[("AUDIT_SIGNING_KEY", "short")]).unwrap_err().to_string().contains("32 bytes"));
         assert!(resolve(&[("AUDIT_SIGNING_KEY", &long), ("AUDIT_SIGNING_KEY_FILE", path)]).is_err());
     }

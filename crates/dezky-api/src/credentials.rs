@@ -1,6 +1,8 @@
 //! The secrets of the HTTP side: the operator's token, and the one under which idempotency keys are hidden.
 
 use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use subtle::ConstantTimeEq;
@@ -22,7 +24,8 @@ impl Credentials {
     /// When a file cannot be read or made, others can read it, or it holds no secret.
     pub fn load_or_create(dir: &Path) -> Result<Self, SecretFileError> {
         let keys = dir.join("keys");
-        std::fs::create_dir_all(&keys).map_err(|source| SecretFileError::Io { path: keys.clone(), deed: "made", source })?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&keys);
+        made.map_err(|source| SecretFileError::Io { path: keys.clone(), deed: "made", source })?;
         Ok(Self {
             operator_token: OperatorToken(load_or_create(&dir.join("operator.token"))?),
             idempotency: IdempotencySecret::new(load_or_create(&keys.join("idempotency.secret"))?),

@@ -2,10 +2,10 @@
 //!
 //! ```json
 //! {"type": "urn:dezky-audit:problem:no-such-event", "title": "No such event", "status": 404, "code": "no-such-event",
-//!  "detail": "…", "hint": "…", "requestId": "…", "errors": [{"index", "line", "pointer", "reason"}], "errorsOmitted": 0}
+//!  "detail": "…", "hint": "…", "requestId": "…", "errors": [{"index", "line", "pointer", "reason"}], "moreErrors": true}
 //! ```
 //!
-//! `code` is stable; `hint`, `errors` and `errorsOmitted` stand where there is something to say. A handler returns a
+//! `code` is stable; `hint`, `errors` and `moreErrors` stand where there is something to say. A handler returns a
 //! [`Problem`]; what it says in JSON is written by [`crate::layers`], which knows the request.
 
 mod code;
@@ -27,7 +27,7 @@ pub(crate) struct Problem {
     detail: String,
     hint: Option<String>,
     refused: Vec<RefusedEvent>,
-    refused_omitted: usize,
+    more_refused: bool,
     /// For the server's own log: what the caller need not know.
     cause: Option<String>,
 }
@@ -46,7 +46,7 @@ pub(crate) struct RefusedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), refused_omitted: 0, cause: None }
+        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), more_refused: false, cause: None }
     }
 
     #[must_use]
@@ -56,8 +56,8 @@ impl Problem {
     }
 
     #[must_use]
-    pub(crate) fn refusing(mut self, refused: Vec<RefusedEvent>, omitted: usize) -> Self {
-        (self.refused, self.refused_omitted) = (refused, omitted);
+    pub(crate) fn refusing(mut self, refused: Vec<RefusedEvent>, more: bool) -> Self {
+        (self.refused, self.more_refused) = (refused, more);
         self
     }
 
@@ -87,7 +87,7 @@ impl Problem {
             hint: self.hint.as_deref().or_else(|| self.code.hint()),
             request_id,
             errors: &self.refused,
-            errors_omitted: self.refused_omitted,
+            more_errors: self.more_refused,
         };
         serde_json::to_vec(&document).unwrap_or_default().into()
     }
@@ -106,13 +106,9 @@ struct Document<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [RefusedEvent],
-    #[serde(skip_serializing_if = "is_zero")]
-    errors_omitted: usize,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(n: &usize) -> bool {
-    *n == 0
+    /// There are, or may be, more than those.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more_errors: bool,
 }
 
 impl IntoResponse for Problem {

@@ -7,7 +7,7 @@ use dezky_store::query::InvalidParameter;
 use super::{Code, Problem, RefusedEvent};
 use crate::posted::Places;
 
-/// No more refused events than these are named in one answer.
+/// No more refused events than these are named in one answer, nor does core name more.
 const MAX_NAMED: usize = 100;
 
 impl From<Vec<PostedError>> for Problem {
@@ -15,14 +15,16 @@ impl From<Vec<PostedError>> for Problem {
         let first = errors.first().map(ToString::to_string).unwrap_or_default();
         let refused =
             errors.into_iter().map(|PostedError { index, line, pointer, reason }| RefusedEvent { index, line, pointer, reason });
-        Self::new(Code::InvalidEvents, first).refusing(refused.collect(), 0)
+        let refused: Vec<_> = refused.collect();
+        let more = refused.len() >= MAX_NAMED;
+        Self::new(Code::InvalidEvents, first).refusing(refused, more)
     }
 }
 
 /// What the log says about drafts, told of the body they came in.
 pub(crate) fn refused_events(error: RecordError, places: &Places) -> Problem {
     let RecordError::Refused(refusals) = error else { return error.into() };
-    let omitted = refusals.len().saturating_sub(MAX_NAMED);
+    let more = refusals.len() > MAX_NAMED;
     let code =
         if refusals.iter().all(|refusal| is_conflict(&refusal.reason)) { Code::ConflictingContent } else { Code::InvalidEvents };
     let named: Vec<_> = refusals.into_iter().take(MAX_NAMED).map(member_and_reason).collect();
@@ -34,7 +36,7 @@ pub(crate) fn refused_events(error: RecordError, places: &Places) -> Problem {
         .map(|((index, pointer, reason), line)| RefusedEvent { index, line, pointer: pointer.to_owned(), reason })
         .collect();
     let detail = named.first().map(|event| format!("event {}: {}", event.index, event.reason)).unwrap_or_default();
-    Problem::new(code, detail).refusing(named, omitted)
+    Problem::new(code, detail).refusing(named, more)
 }
 
 fn is_conflict(reason: &RefusalReason) -> bool {

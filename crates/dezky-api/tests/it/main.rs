@@ -1,0 +1,22 @@
+//! The server as clients meet it: real sockets, a real log on SQLite in a folder of its own.
+
+// A server of its own for each test, and a client that knows the way in.
+mod served;
+
+// Every route asks for what the list says; what is not on the list is not there.
+mod routes;
+
+// POST /audit/events: shapes, receipts, duplicates, conflicts, keys, limits.
+mod posting;
+
+// GET /audit: filters, pages, broken rows; single events.
+mod listing;
+
+// What an auditor takes away: exports, checkpoints, proofs, keys, the verdict.
+mod evidence;
+
+// Errors, each as it is sent.
+mod problems;
+
+// Health, metrics, and what becomes of requests when the store or the server goes away.
+mod running;

@@ -1,0 +1,139 @@
+use std::path::Path;
+use std::time::Duration;
+
+use dezky_api::{App, Credentials, HttpConfig, Limits, Stopped, serve};
+use dezky_audit::{AuditLog, Config};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A server on a free port, over a log in a folder of its own.
+pub(crate) struct Served {
+    pub(crate) log: AuditLog,
+    pub(crate) dir: TempDir,
+    pub(crate) base: String,
+    token: String,
+    client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<Stopped>,
+}
+
+impl Served {
+    pub(crate) async fn start() -> Self {
+        Self::with(HttpConfig::default()).await
+    }
+
+    pub(crate) async fn limited(limits: Limits) -> Self {
+        Self::with(HttpConfig { limits, ..HttpConfig::default() }).await
+    }
+
+    pub(crate) async fn with(config: HttpConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Config::in_dir(dir.path());
+        settings.spool.limit = 2 * settings.spool.segment;
+        let log = AuditLog::open_in(dir.path(), settings).await.unwrap();
+        let credentials = Credentials::load_or_create(dir.path()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = App::new(log.clone(), credentials, config);
+        let server = tokio::spawn(serve(listener, app, async {
+            stopped.await.ok();
+        }));
+        Self { token: token(dir.path()), log, dir, base, client: reqwest::Client::new(), stop: Some(stop), server }
+    }
+
+    /// A request as the operator sends it.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.token)
+    }
+
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).timeout(Duration::from_secs(60))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path).send().await.unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, body: &Value) -> Answer {
+        self.post_text("application/json", &body.to_string()).await
+    }
+
+    pub(crate) async fn post_text(&self, media_type: &str, body: &str) -> Answer {
+        let request = self.request(Method::POST, "/audit/events").header("content-type", media_type).body(body.to_owned());
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Posts plain events with these actions, one after the other.
+    pub(crate) async fn record(&self, actions: &[&str]) {
+        for action in actions {
+            assert_eq!(self.post(&event(action)).await.status, StatusCode::CREATED);
+        }
+    }
+
+    /// Stops taking requests without waiting.
+    pub(crate) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    /// How the server ended.
+    pub(crate) async fn stopped(self) -> Stopped {
+        self.server.await.unwrap()
+    }
+}
+
+fn token(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("operator.token")).unwrap().trim().to_owned()
+}
+
+/// The least that can be posted.
+pub(crate) fn event(action: &str) -> Value {
+    json!({"action": action, "outcome": "success", "source": "platform-api", "actorType": "operator"})
+}
+
+/// The same with more members.
+pub(crate) fn event_with(action: &str, members: Value) -> Value {
+    let mut event = event(action);
+    event.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    event
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = String::from_utf8(response.bytes().await.unwrap().to_vec()).unwrap();
+        Self { status, headers, text }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The code of a problem; empty for what is none.
+    pub(crate) fn code(&self) -> String {
+        if self.header("content-type") != "application/problem+json" {
+            return String::new();
+        }
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16());
+        assert_eq!(problem["requestId"], self.header("x-request-id"));
+        assert_eq!(problem["type"], format!("urn:dezky-audit:problem:{}", problem["code"].as_str().unwrap()));
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
