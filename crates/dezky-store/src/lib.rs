@@ -31,6 +31,9 @@ pub mod identity;
 pub mod memory;
 pub mod sqlite;
 
+#[expect(clippy::unwrap_used, reason = "a suite of tests: what is not as promised must panic")]
+pub mod conformance;
+
 mod batch;
 pub mod leases;
 mod limits;

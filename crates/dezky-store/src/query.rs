@@ -126,7 +126,15 @@ impl Filter {
     /// Whether a row is among the events asked for: what every index must agree with.
     pub fn matches(&self, row: &SearchRow) -> bool {
         self.spans(row.at)
-            && self.clauses.iter().all(|clause| !clause.negated || !clause.test.matches(row))
-            && self.alternatives().iter().all(|tests| tests.iter().any(|test| test.matches(row)))
+            && self.clauses.iter().all(|clause| match clause {
+                Clause { negated: true, test } => !test.matches(row),
+                // One of its group is enough.
+                Clause { negated: false, test } => test.matches(row) || self.another_matches(test, row),
+            })
+    }
+
+    fn another_matches(&self, test: &Test, row: &SearchRow) -> bool {
+        let same = |clause: &&Clause| !clause.negated && clause.test.group() == test.group() && clause.test != *test;
+        self.clauses.iter().filter(same).any(|clause| clause.test.matches(row))
     }
 }

@@ -12,11 +12,12 @@ use rusqlite::{Connection, OptionalExtension};
 use super::SqliteStore;
 use super::append::read_head;
 use super::fault::{Fault, unavailable};
-use super::index::{ROW, read_row};
+use super::index::read_row;
 use super::indexer::copied;
 use super::plan::{Plan, tenants};
+use super::segment::Place;
 use super::value::{bytes, integer, number};
-use super::walk::{Deadline, End, Walk};
+use super::walk::{Deadline, End, Walk, row_of};
 use crate::error::StoreError;
 use crate::log::Stored;
 use crate::projection::{Column, SearchRow};
@@ -66,16 +67,14 @@ fn list(connection: &Connection, scope: &Scope, query: &Query) -> Result<Page, F
 
     let rest = rest(&snapshot)?;
     page.visited = rest.len() as u64;
-    let mut found: Vec<(Timestamp, u64)> =
-        rest.iter().filter(|row| wanted(row) && admitted(row)).map(|row| (row.at, row.seq)).collect();
+    let mut found: Vec<Place> = rest.iter().filter(|row| wanted(row) && admitted(row)).map(Place::of).collect();
 
     let plan = Plan::new(tenants.as_ref(), &query.filter);
-    let mut walk =
-        Walk { connection: &snapshot, plan: plan.as_ref(), order: query.order, after: query.after, deadline, visited: 0 };
+    let mut walk = Walk::new(&snapshot, plan.as_ref(), query.order, query.after, &query.filter)?;
     let mut from_copy = Vec::new();
-    let end = walk.run(&query.filter, &mut |row| {
+    let end = walk.run(deadline, |place, row| {
         if wanted(&row) {
-            from_copy.push((row.at, row.seq));
+            from_copy.push(place);
         }
         // One more than the page holds tells whether there is a next one.
         if from_copy.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -88,16 +87,16 @@ fn list(connection: &Connection, scope: &Scope, query: &Query) -> Result<Page, F
         found.reverse();
     }
     if let End::OutOfTime(boundary) = end {
-        found.retain(|(at, seq)| !boundary.admits(*at, *seq));
+        found.retain(|place| !boundary.admits(place.at(), place.seq));
         page.next = Some(boundary);
     }
     if found.len() > limit {
         found.truncate(limit);
         page.out_of_time = false;
-        page.next = found.last().map(|(at, seq)| Cursor { at: *at, seq: *seq, order: query.order });
+        page.next = found.last().map(|place| Cursor { at: place.at(), seq: place.seq, order: query.order });
     }
     let mut statement = snapshot.prepare_cached(LINE)?;
-    for (_, seq) in found {
+    for Place { seq, .. } in found {
         if let Some(line) = line(&mut statement, seq)? {
             page.events.push(Stored { seq, line });
         }
@@ -110,7 +109,7 @@ fn get(connection: &Connection, scope: &Scope, seq: Seq) -> Result<Option<Stored
     let snapshot = connection.unchecked_transaction()?;
     let Some(line) = line(&mut *snapshot.prepare_cached(LINE)?, seq)? else { return Ok(None) };
     if *scope != Scope::All {
-        let mut statement = snapshot.prepare_cached(&format!("SELECT {ROW} FROM search s WHERE s.seq = ?1"))?;
+        let mut statement = snapshot.prepare_cached(&row_of())?;
         let mut rows = statement.query([integer(seq)])?;
         let row = match rows.next()? {
             Some(row) => read_row(row, 0)?,
@@ -133,9 +132,8 @@ fn count(connection: &Connection, scope: &Scope, filter: &Filter, budget: Durati
     let wanted = |row: &SearchRow| scope.admits(row.get(Column::TenantSlug)) && filter.matches(row);
     let mut n = rest(&snapshot)?.iter().filter(|row| wanted(row)).count() as u64;
     let plan = Plan::new(tenants.as_ref(), filter);
-    let order = Order::Descending;
-    let mut walk = Walk { connection: &snapshot, plan: plan.as_ref(), order, after: None, deadline, visited: 0 };
-    let end = walk.run(filter, &mut |row| {
+    let mut walk = Walk::new(&snapshot, plan.as_ref(), Order::Descending, None, filter)?;
+    let end = walk.run(deadline, |_, row| {
         n += u64::from(wanted(&row));
         ControlFlow::Continue(())
     })?;

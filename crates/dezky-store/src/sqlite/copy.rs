@@ -6,9 +6,10 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use super::append::read_head;
-use super::index::{self, Entry, ROW, read_row};
-use super::indexer::{SLICE, apply, copied, next_slice};
-use super::rank;
+use super::index::{self, ROW, read_row};
+use super::indexer::{apply, copied, next_slice};
+use super::segment::{MAX_EVENTS, Segment};
+use super::shelf::{self, merge, next_merger};
 use super::value::{bounds, bytes, integer, number};
 use crate::copy::{Checked, Difference, SearchCopy};
 use crate::error::StoreError;
@@ -22,8 +23,8 @@ impl SearchCopy for SqliteStore {
             let snapshot = connection.unchecked_transaction()?;
             let end = copied(&snapshot)?;
             let sql = format!(
-                "SELECT e.seq, e.line, s.rank, {ROW}, c.rank FROM event e LEFT JOIN search s ON s.seq = e.seq
-                 LEFT JOIN crowded c ON c.at = s.at AND c.seq = s.seq WHERE e.seq BETWEEN ?1 AND ?2 ORDER BY e.seq"
+                "SELECT e.seq, e.line, {ROW} FROM event e LEFT JOIN search s ON s.seq = e.seq
+                 WHERE e.seq BETWEEN ?1 AND ?2 ORDER BY e.seq"
             );
             let mut statement = snapshot.prepare_cached(&sql)?;
             let mut rows = statement.query(bounds(&range))?;
@@ -38,17 +39,7 @@ impl SearchCopy for SqliteStore {
                 }
                 let derived = SearchRow::derive(seq, &line);
                 let differences = match row.get::<_, Option<i64>>(2)? {
-                    Some(rank) => {
-                        let mut differences = derived.differences(&read_row(row, 3)?);
-                        let place = if rank < rank::crowded() { Some(rank) } else { row.get(17)? };
-                        if differences.is_empty()
-                            && (place != Some(rank) || rank < rank::crowded() && rank::time(rank) != derived.at)
-                        {
-                            let expected = format!("{} and up", rank::first(derived.at));
-                            differences.push(Difference { column: "rank", expected, actual: rank.to_string() });
-                        }
-                        differences
-                    }
+                    Some(_) => derived.differences(&read_row(row, 2)?),
                     None if seq <= end => {
                         vec![Difference { column: "*", expected: "a row".to_owned(), actual: String::new() }]
                     }
@@ -63,44 +54,58 @@ impl SearchCopy for SqliteStore {
 
     async fn settle(&self) -> Result<(), StoreError> {
         let size = self.read_side(|connection| Ok(read_head(connection)?.size)).await?;
-        let slots = self.slots;
         loop {
             let (end, slice) = self.read_side(|connection| Ok((copied(connection)?, next_slice(connection)?))).await?;
-            let Some(slice) = slice.filter(|_| end < size) else { return Ok(()) };
-            self.writer.run(move |side| apply(side, slice, slots)).await?;
+            let Some(slice) = slice.filter(|_| end < size) else { break };
+            self.writer.run(move |side| apply(side, &slice)).await?;
         }
+        self.tidy().await
     }
 
     async fn rebuild(&self) -> Result<(), StoreError> {
         self.write_side(|transaction| {
             transaction.execute_batch(
-                "DELETE FROM search; DELETE FROM crowded; INSERT INTO terms (terms) VALUES ('delete-all');
+                "DELETE FROM search; DELETE FROM segment; DELETE FROM place; DELETE FROM posting;
                  UPDATE copied SET up_to = (SELECT border FROM log)",
             )?;
             Ok(())
         })
         .await?;
         // Below the border lie only events that were restored; the indexer sees to the rest.
-        let slots = self.slots;
         let mut from = 0;
         loop {
-            let entries = self
+            let (rows, segment) = self
                 .read_side(move |connection| {
                     let sql =
                         "SELECT seq, line FROM event WHERE seq > ?1 AND seq <= (SELECT border FROM log) ORDER BY seq LIMIT ?2";
                     let mut statement = connection.prepare_cached(sql)?;
-                    let mut rows = statement.query((integer(from), SLICE as i64))?;
-                    let mut entries = Vec::new();
-                    while let Some(row) = rows.next()? {
-                        entries.push(Entry::new(SearchRow::derive(number(row, 0)?, &bytes(row, 1)?)));
+                    let mut found = statement.query((integer(from), MAX_EVENTS as i64))?;
+                    let mut rows = Vec::new();
+                    while let Some(row) = found.next()? {
+                        rows.push(SearchRow::derive(number(row, 0)?, &bytes(row, 1)?));
                     }
-                    Ok(entries)
+                    let segment = Segment::build(&rows);
+                    Ok((rows, segment))
                 })
                 .await?;
-            let Some(last) = entries.last().map(Entry::seq) else { break };
+            let (Some(last), Some(segment)) = (rows.last().map(|row| row.seq), segment) else { break };
             from = last;
-            self.write_side(move |transaction| index::add(transaction, &entries, slots)).await?;
+            self.write_side(move |transaction| {
+                index::put_rows(transaction, &rows)?;
+                shelf::put(transaction, &segment)
+            })
+            .await?;
         }
         self.settle().await
+    }
+}
+
+impl SqliteStore {
+    /// Merges segments until all is well.
+    pub(super) async fn tidy(&self) -> Result<(), StoreError> {
+        while let Some(merger) = self.read_side(next_merger).await? {
+            self.writer.run(move |side| side.write_lazily(|transaction| merge(transaction, &merger))).await?;
+        }
+        Ok(())
     }
 }

@@ -11,14 +11,16 @@ use rusqlite::Connection;
 
 use super::append::{WriteSide, read_head, single};
 use super::fault::Fault;
-use super::index::{self, Entry};
+use super::index;
 use super::lane::Lane;
+use super::segment::Segment;
+use super::shelf::{self, merge, next_merger};
 use super::value::{bytes, integer, number};
 use crate::error::StoreError;
 use crate::projection::SearchRow;
 
 /// The most events in one slice.
-pub(super) const SLICE: usize = 256;
+pub(super) const SLICE: usize = 1_024;
 /// The most bytes of lines read for one slice.
 const SLICE_BYTES: usize = 4 << 20;
 /// How long it takes to notice what another process appended.
@@ -84,18 +86,19 @@ pub(super) struct Slice {
     /// The copy must end here for the slice to fit.
     from: u64,
     up_to: u64,
-    entries: Vec<Entry>,
+    rows: Vec<SearchRow>,
+    segment: Option<Segment>,
 }
 
 /// Starts the thread; it ends when the bell says so.
-pub(super) fn start(reader: Connection, writer: Arc<Lane<WriteSide>>, bell: Arc<Bell>, slots: u32) -> Result<(), StoreError> {
-    let work = move || follow(&reader, &writer, &bell, slots);
+pub(super) fn start(reader: Connection, writer: Arc<Lane<WriteSide>>, bell: Arc<Bell>) -> Result<(), StoreError> {
+    let work = move || follow(&reader, &writer, &bell);
     let spawned = thread::Builder::new().name("audit-index".to_owned()).spawn(work);
     spawned.map_err(|e| StoreError::Unavailable { what: "no thread could be started", source: Some(Box::new(e)) })?;
     Ok(())
 }
 
-fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell, slots: u32) {
+fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell) {
     let mut failing = false;
     loop {
         let slice = match next_slice(reader) {
@@ -113,17 +116,18 @@ fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell, slots: u32
             continue;
         };
         let began = Instant::now();
-        let pause = match writer.run_blocking(move |side| apply(side, slice, slots)) {
-            Ok(behind) => {
-                failing = false;
-                let busy = bell.note(behind);
-                if busy && behind < FAR_BEHIND { began.elapsed() * 2 } else { Duration::ZERO }
-            }
-            Err(error) => {
-                report(&mut failing, &error);
-                PATIENCE
-            }
-        };
+        let pause =
+            match writer.run_blocking(move |side| apply(side, &slice)).and_then(|behind| tidy(reader, writer).map(|()| behind)) {
+                Ok(behind) => {
+                    failing = false;
+                    let busy = bell.note(behind);
+                    if busy && behind < FAR_BEHIND { began.elapsed() * 2 } else { Duration::ZERO }
+                }
+                Err(error) => {
+                    report(&mut failing, &error);
+                    PATIENCE
+                }
+            };
         if bell.wait(pause, false).is_none() {
             return;
         }
@@ -148,22 +152,23 @@ pub(super) fn next_slice(connection: &Connection) -> Result<Option<Slice>, Fault
     let mut statement =
         transaction.prepare_cached("SELECT seq, line FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
     let mut rows = statement.query((integer(from), integer(size), SLICE as i64))?;
-    let (mut entries, mut read) = (Vec::with_capacity(SLICE), 0);
+    let (mut copies, mut read) = (Vec::with_capacity(SLICE), 0);
     while let Some(row) = rows.next()? {
         let line = bytes(row, 1)?;
         read += line.len();
-        entries.push(Entry::new(SearchRow::derive(number(row, 0)?, &line)));
+        copies.push(SearchRow::derive(number(row, 0)?, &line));
         if read > SLICE_BYTES {
             break;
         }
     }
     // Where events are missing there is nothing to copy up to the end.
-    let up_to = if entries.len() < SLICE && read <= SLICE_BYTES { size } else { entries.last().map_or(size, Entry::seq) };
-    Ok(Some(Slice { from, up_to, entries }))
+    let up_to = if copies.len() < SLICE && read <= SLICE_BYTES { size } else { copies.last().map_or(size, |row| row.seq) };
+    let segment = Segment::build(&copies);
+    Ok(Some(Slice { from, up_to, rows: copies, segment }))
 }
 
 /// Puts a slice into the copy, if it still fits; returns how many events are missing then.
-pub(super) fn apply(side: &mut WriteSide, slice: Slice, slots: u32) -> Result<u64, Fault> {
+pub(super) fn apply(side: &mut WriteSide, slice: &Slice) -> Result<u64, Fault> {
     side.write_lazily(|transaction| {
         let size = read_head(transaction)?.size;
         let end = copied(transaction)?;
@@ -171,13 +176,24 @@ pub(super) fn apply(side: &mut WriteSide, slice: Slice, slots: u32) -> Result<u6
             return Ok(size.saturating_sub(end));
         }
         let counted: i64 = single(transaction, "SELECT counted FROM copied WHERE id = 1", ())?.unwrap_or(0);
-        index::add(transaction, &slice.entries, slots)?;
-        index::count(transaction, slice.entries.iter().filter(|entry| integer(entry.seq()) > counted))?;
+        index::put_rows(transaction, &slice.rows)?;
+        if let Some(segment) = &slice.segment {
+            shelf::put(transaction, segment)?;
+        }
+        index::count(transaction, slice.rows.iter().filter(|row| integer(row.seq) > counted))?;
         transaction
             .prepare_cached("UPDATE copied SET up_to = ?1, counted = max(counted, ?1) WHERE id = 1")?
             .execute([integer(slice.up_to)])?;
         Ok(size - slice.up_to)
     })
+}
+
+/// Merges segments until all is well.
+fn tidy(reader: &Connection, writer: &Lane<WriteSide>) -> Result<(), StoreError> {
+    while let Some(merger) = next_merger(reader)? {
+        writer.run_blocking(move |side| side.write_lazily(|transaction| merge(transaction, &merger)))?;
+    }
+    Ok(())
 }
 
 /// The position that the copy reaches to.

@@ -1,4 +1,4 @@
-//! How a query uses the terms: an expression for each time bucket, or none.
+//! What a query asks of the terms, once for all segments.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,12 @@ use crate::search::Scope;
 
 /// Above this many tenants their terms are not worth asking for: rows are checked one by one.
 const MAX_TENANTS: usize = 64;
-/// The most terms of one group of alternatives; above it the group is left to the check of the rows.
-const MAX_ALTERNATIVES: usize = 64;
 /// The most trigrams that stand for one text.
 const MAX_TRIGRAMS: usize = 24;
 
-/// What must be among the terms of a row that matches: one of each group, and of that all.
-pub(super) struct Plan<'a> {
-    groups: Vec<Vec<Vec<Term<'a>>>>,
+/// What must be among the terms of a row that matches: of each group one alternative, and of that all.
+pub(super) struct Plan {
+    pub(super) groups: Vec<Vec<Vec<u64>>>,
 }
 
 /// The tenants whose events can match: `None` for all, and for events without one.
@@ -36,60 +34,42 @@ pub(super) fn tenants<'a>(scope: &'a Scope, filter: &'a Filter) -> Option<BTreeS
     }
 }
 
-impl<'a> Plan<'a> {
-    /// `None` when no term narrows the question: then rows are read in their order.
-    pub(super) fn new(tenants: Option<&BTreeSet<&'a str>>, filter: &'a Filter) -> Option<Self> {
+impl Plan {
+    /// `None` when no term narrows the question: then every row is looked at, in order.
+    pub(super) fn new(tenants: Option<&BTreeSet<&str>>, filter: &Filter) -> Option<Self> {
         let tenant = tenants.filter(|set| set.len() == 1).and_then(|set| set.first().copied());
-        let mut groups: Vec<Vec<Vec<Term<'a>>>> = Vec::new();
+        let mut groups: Vec<Vec<Vec<u64>>> = Vec::new();
         let mut bound_to_tenant = false;
         for tests in filter.alternatives() {
-            if matches!(tests.first(), Some(Test::Is(Column::TenantSlug, _))) || tests.len() > MAX_ALTERNATIVES {
+            if matches!(tests.first(), Some(Test::Is(Column::TenantSlug, _))) {
                 continue;
             }
-            let alternatives: Option<Vec<Vec<Term<'a>>>> = tests.iter().map(|test| terms(test, tenant)).collect();
+            let alternatives: Option<Vec<Vec<u64>>> = tests.iter().map(|test| terms(test, tenant)).collect();
             if let Some(alternatives) = alternatives {
                 bound_to_tenant |= tenant.is_some() && !matches!(tests.first(), Some(Test::Contains(_)));
                 groups.push(alternatives);
             }
         }
         if let Some(set) = tenants.filter(|set| !bound_to_tenant && set.len() <= MAX_TENANTS) {
-            let is = |value| vec![Term::Is { tenant: None, column: Column::TenantSlug, value }];
-            groups.push(set.iter().copied().map(is).collect());
+            let is = |value: &&str| vec![Term::Is { tenant: None, column: Column::TenantSlug, value }.number()];
+            groups.push(set.iter().map(is).collect());
         }
+        // What takes few terms comes first: often nothing is left then for the others to be asked about.
+        groups.sort_by_key(|alternatives| alternatives.iter().map(Vec::len).sum::<usize>());
         if groups.is_empty() { None } else { Some(Self { groups }) }
-    }
-
-    /// The FTS5 expression for the rows of one time bucket.
-    pub(super) fn expression(&self, bucket: u64) -> String {
-        let mut text = String::new();
-        for (alternatives, nth) in self.groups.iter().zip(0..) {
-            text.push_str(if nth == 0 { "(" } else { " AND (" });
-            for (terms, nth) in alternatives.iter().zip(0..) {
-                text.push_str(if nth == 0 { "(" } else { " OR (" });
-                for (term, nth) in terms.iter().zip(0..) {
-                    text.push_str(if nth == 0 { "" } else { " AND " });
-                    term.write(bucket, &mut text);
-                }
-                text.push(')');
-            }
-            text.push(')');
-        }
-        text
     }
 }
 
 /// The terms that a row has if it passes the test; `None` when there are none to go by.
-fn terms<'a>(test: &'a Test, tenant: Option<&'a str>) -> Option<Vec<Term<'a>>> {
+fn terms(test: &Test, tenant: Option<&str>) -> Option<Vec<u64>> {
     match test {
         Test::Is(Column::ResourceName, _) => None,
-        Test::Is(column, value) => Some(vec![Term::Is { tenant, column: *column, value }]),
-        Test::ActionUnder(prefix) => Some(vec![Term::Under { tenant, prefix }]),
+        Test::Is(column, value) => Some(vec![Term::Is { tenant, column: *column, value }.number()]),
+        Test::ActionUnder(prefix) => Some(vec![Term::Under { tenant, prefix }.number()]),
         Test::Contains(text) => {
-            let mut trigrams: Vec<_> = trigrams_of(text).collect();
-            trigrams.sort_unstable();
-            trigrams.dedup();
+            let trigrams: Vec<u64> = trigrams_of(text).map(|trigram| Term::Trigram(trigram).number()).collect();
             let step = trigrams.len().div_ceil(MAX_TRIGRAMS).max(1);
-            let terms: Vec<_> = trigrams.into_iter().step_by(step).map(Term::Trigram).collect();
+            let terms: Vec<u64> = trigrams.into_iter().step_by(step).collect();
             if terms.is_empty() { None } else { Some(terms) }
         }
     }

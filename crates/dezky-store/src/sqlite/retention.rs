@@ -13,9 +13,11 @@ use rusqlite::{Connection, Transaction};
 use super::SqliteStore;
 use super::append::{BLOCK, WriteSide, single};
 use super::fault::Fault;
-use super::index::{self, Entry};
+use super::index;
 use super::indexer::{SLICE, copied};
 use super::records::guard;
+use super::segment::Segment;
+use super::shelf;
 use super::value::{bytes, integer, number, time};
 use crate::archives::BatchId;
 use crate::copy::SearchCopy;
@@ -24,6 +26,9 @@ use crate::leases::Fence;
 use crate::log::Stored;
 use crate::projection::SearchRow;
 use crate::retention::{Hot, Restored, Retention, withheld_digest};
+
+/// How many events are restored in one transaction.
+const RESTORED_SLICE: usize = 4_096;
 
 #[async_trait]
 impl Retention for SqliteStore {
@@ -61,14 +66,13 @@ impl Retention for SqliteStore {
         }
         let mut lines = lines;
         lines.sort_by_key(|stored| stored.seq);
-        let slots = self.slots;
-        let mut slices = lines.chunks(SLICE).map(<[_]>::to_vec).collect::<Vec<_>>();
+        let mut slices = lines.chunks(RESTORED_SLICE).map(<[_]>::to_vec).collect::<Vec<_>>();
         if slices.is_empty() {
             slices.push(Vec::new());
         }
         for slice in slices {
             let range = range.clone();
-            self.write_side(move |transaction| restore_slice(transaction, &range, until, slice, slots)).await?;
+            self.write_side(move |transaction| restore_slice(transaction, &range, until, slice)).await?;
         }
         Ok(())
     }
@@ -94,7 +98,10 @@ impl Retention for SqliteStore {
             self.settle().await?;
             // A settled copy may have been outrun by another process's append of this very event.
             match self.writer.run(move |side| withhold_part(side, seq, part)).await? {
-                Withheld::Done(digest) => return Ok(digest),
+                Withheld::Done(digest) => {
+                    self.tidy().await?;
+                    return Ok(digest);
+                }
                 Withheld::NotCopied => {}
             }
         }
@@ -126,7 +133,8 @@ fn withhold_part(side: &mut WriteSide, seq: Seq, part: PartName) -> Result<Withh
         };
         let digest = withheld_digest(&line, part)?;
         transaction.prepare_cached("UPDATE event SET line = ?2 WHERE seq = ?1")?.execute((integer(seq.get()), &line))?;
-        index::replace(transaction, &Entry::new(SearchRow::derive(seq.get(), &line)))?;
+        index::put_rows(transaction, &[SearchRow::derive(seq.get(), &line)])?;
+        shelf::mark_stale(transaction, seq.get())?;
         Ok(Withheld::Done(Some(digest)))
     });
     side.connection.execute_batch("PRAGMA secure_delete = OFF")?;
@@ -194,14 +202,16 @@ fn delete_slice(transaction: &Transaction<'_>, batch: &BatchId, fence: &Fence) -
     let last = batch.end.min(border + SLICE as u64);
     delete(transaction, border + 1, last)?;
     transaction.prepare_cached("UPDATE log SET border = ?1 WHERE id = 1")?.execute([integer(last)])?;
+    shelf::take_empty(transaction, last)?;
     // Blocks that lie behind the border are asked for no more.
     transaction.prepare_cached("DELETE FROM recorded WHERE block < ?1")?.execute([integer((last + 1) / BLOCK)])?;
     Ok(last == batch.end)
 }
 
 fn delete(transaction: &Transaction<'_>, first: u64, last: u64) -> Result<(), Fault> {
-    index::remove(transaction, first..=last)?;
-    transaction.prepare_cached("DELETE FROM event WHERE seq BETWEEN ?1 AND ?2")?.execute((integer(first), integer(last)))?;
+    let range = (integer(first), integer(last));
+    transaction.prepare_cached("DELETE FROM search WHERE seq BETWEEN ?1 AND ?2")?.execute(range)?;
+    transaction.prepare_cached("DELETE FROM event WHERE seq BETWEEN ?1 AND ?2")?.execute(range)?;
     Ok(())
 }
 
@@ -210,7 +220,6 @@ fn restore_slice(
     range: &RangeInclusive<u64>,
     until: Timestamp,
     lines: Vec<Stored>,
-    slots: u32,
 ) -> Result<(), Fault> {
     let border = border(transaction)?;
     if range.is_empty() || *range.start() == 0 || *range.end() > border {
@@ -222,13 +231,14 @@ fn restore_slice(
         )?
         .execute((integer(*range.start()), integer(*range.end()), integer(until.unix_ms())))?;
     let mut insert = transaction.prepare_cached("INSERT INTO event (seq, line) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
-    let mut entries = Vec::new();
+    let mut rows = Vec::new();
     for Stored { seq, line } in lines {
         if insert.execute((integer(seq), &line))? == 1 {
-            entries.push(Entry::new(SearchRow::derive(seq, &line)));
+            rows.push(SearchRow::derive(seq, &line));
         }
     }
-    index::add(transaction, &entries, slots)
+    index::put_rows(transaction, &rows)?;
+    Segment::build(&rows).map_or(Ok(()), |segment| shelf::put(transaction, &segment))
 }
 
 /// Deletes some events below the border that no restored range covers; returns how many.
@@ -243,5 +253,6 @@ fn expire_slice(transaction: &Transaction<'_>) -> Result<u64, Fault> {
         delete(transaction, seq, seq)?;
         n += 1;
     }
+    shelf::take_empty(transaction, border(transaction)?)?;
     Ok(n)
 }

@@ -1,12 +1,8 @@
 //! The terms that a row of the search copy is found by.
 //!
-//! A term is ten letters: 50 bits of a hash of what it stands for and of the row's time bucket. Collisions are harmless, since
-//! every filter is checked again on the row. Being bound to a bucket keeps each list of postings short, so that a query
-//! begins near where it must, stops between buckets when its time is over, and never works on more than one bucket at once.
+//! A term is 40 bits of a hash of what it stands for. Collisions are harmless, since every filter is checked again on the row.
 
 use crate::projection::{Column, SearchRow, fold};
-
-use super::rank;
 
 /// What a row can be found by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,41 +15,26 @@ pub(super) enum Term<'a> {
     Trigram([char; 3]),
 }
 
-/// The terms of a row, one after another.
-pub(super) fn of_row(row: &SearchRow) -> String {
-    let bucket = rank::bucket(row.at);
-    let mut text = String::with_capacity(1_024);
-    let mut put = |term: Term<'_>| {
-        term.write(bucket, &mut text);
-        text.push(' ');
-    };
+/// Puts out the terms of a row, some of them more than once.
+pub(super) fn of_row(row: &SearchRow, mut put: impl FnMut(u64)) {
     let tenant = row.get(Column::TenantSlug);
     // Alone, and again together with the tenant.
     let owners = if tenant.is_some() { &[None, tenant][..] } else { &[None][..] };
     for column in Column::ALL.into_iter().filter(|column| *column != Column::ResourceName) {
         let Some(value) = row.get(column) else { continue };
         for tenant in owners.iter().filter(|tenant| tenant.is_none() || column != Column::TenantSlug) {
-            put(Term::Is { tenant: *tenant, column, value });
+            put(Term::Is { tenant: *tenant, column, value }.number());
         }
     }
     let action = row.get(Column::Action).unwrap_or_default();
     for (dot, _) in action.match_indices('.') {
         for tenant in owners {
-            put(Term::Under { tenant: *tenant, prefix: &action[..=dot] });
+            put(Term::Under { tenant: *tenant, prefix: &action[..=dot] }.number());
         }
     }
-    let mut trigrams: Vec<[char; 3]> = Vec::with_capacity(64);
-    for column in Column::TEXT {
-        if let Some(value) = row.get(column) {
-            trigrams.extend(trigrams_of(&fold(value)));
-        }
+    for value in Column::TEXT.into_iter().filter_map(|column| row.get(column)) {
+        trigrams_of(&fold(value)).for_each(|trigram| put(Term::Trigram(trigram).number()));
     }
-    trigrams.sort_unstable();
-    trigrams.dedup();
-    for trigram in trigrams {
-        put(Term::Trigram(trigram));
-    }
-    text
 }
 
 /// Every three characters in a row of a folded text.
@@ -67,10 +48,9 @@ pub(super) fn trigrams_of(folded: &str) -> impl Iterator<Item = [char; 3]> {
 }
 
 impl Term<'_> {
-    /// Appends the letters that stand for this term in a time bucket.
-    pub(super) fn write(self, bucket: u64, text: &mut String) {
+    /// The 40 bits that stand for this term.
+    pub(super) fn number(self) -> u64 {
         let mut hash = Fnv::new();
-        hash.add(&bucket.to_le_bytes());
         match self {
             Self::Is { tenant, column, value } => {
                 hash.add(&[column as u8]);
@@ -87,15 +67,11 @@ impl Term<'_> {
             Self::Trigram(characters) => {
                 hash.add(&[0xFD]);
                 for character in characters {
-                    hash.add(&u32::from(character).to_le_bytes());
+                    hash.add(&u32::from(character).to_le_bytes()[..3]);
                 }
             }
         }
-        let mut bits = hash.finish();
-        for _ in 0..10 {
-            text.push(char::from(b"abcdefghijklmnopqrstuvwxyz234567"[(bits >> 59) as usize]));
-            bits <<= 5;
-        }
+        hash.finish() >> 24
     }
 }
 
@@ -126,12 +102,6 @@ impl Fnv {
 mod tests {
     use super::*;
 
-    fn written(term: Term<'_>, bucket: u64) -> String {
-        let mut text = String::new();
-        term.write(bucket, &mut text);
-        text
-    }
-
     #[test]
     fn terms_are_stable_and_distinct() {
         let is = |tenant, column, value| Term::Is { tenant, column, value };
@@ -143,22 +113,20 @@ mod tests {
             Term::Under { tenant: None, prefix: "a." },
             Term::Trigram(['a', '.', 'b']),
         ];
-        let mut all: Vec<String> = terms.iter().flat_map(|term| [written(*term, 1), written(*term, 2)]).collect();
-        assert!(all.iter().all(|text| text.len() == 10));
-        all.sort();
-        all.dedup();
-        assert_eq!(all.len(), 2 * terms.len());
+        let mut all = terms.map(Term::number).to_vec();
         // Stored in files: a change here is a change of schema.
-        assert_eq!(written(terms[0], 1), STABLE);
+        assert_eq!((all[0], all[5]), (541_300_983_498, 65_987_568_206));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), terms.len());
     }
-
-    const STABLE: &str = "";
 
     #[test]
     fn a_row_has_its_fields_prefixes_and_trigrams() {
         let row = SearchRow::derive(1, br#"{"action":"a.b.cd","tenantSlug":"acme","resource":{"name":"xy"}}"#);
-        let text = of_row(&row);
-        let has = |term| text.split(' ').any(|known| known == written(term, 0));
+        let mut terms = Vec::new();
+        of_row(&row, |term| terms.push(term));
+        let has = |term: Term<'_>| terms.contains(&term.number());
         assert!(has(Term::Is { tenant: Some("acme"), column: Column::Action, value: "a.b.cd" }));
         assert!(has(Term::Is { tenant: None, column: Column::TenantSlug, value: "acme" }));
         assert!(has(Term::Under { tenant: None, prefix: "a.b." }));

@@ -1,34 +1,27 @@
 //! Going through the search copy in the order of (`at`, `seq`), for a bounded time.
 //!
-//! Where terms narrow the question, one time bucket after the other is asked for the rows that have them; buckets without
-//! rows are leapt over. Otherwise rows are read in the order of their rank. Every row is checked by the caller. The clock is
-//! looked at between rows and between buckets, and each call gets at least one row or one bucket further.
+//! Each segment is in that order by itself, and knows its first and last time; the segments are merged as in a merge sort. A
+//! segment is not opened before the walk has come to where it may have an event; since events mostly arrive in the order of
+//! their time, that is one segment after the other. Opening one asks its terms once: at most one page of the database for
+//! each term, whatever the size of the log. Every row is checked by the caller. The clock is looked at between rows and
+//! between segments, and each call gets further by at least one.
 
+use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use dezky_audit_core::ids::MAX_SAFE_INTEGER;
 use dezky_audit_core::time::Timestamp;
-use rusqlite::{Connection, Params};
+use rusqlite::{CachedStatement, Connection};
 
-use super::append::single;
 use super::fault::Fault;
 use super::index::{ROW, read_row};
 use super::plan::Plan;
-use super::rank;
-use super::value::integer;
+use super::segment::{CHUNK, Place, Places};
+use super::shelf::{Label, Shelf, labels};
+use super::value::{damaged, integer};
 use crate::projection::SearchRow;
 use crate::query::{Cursor, Filter, Order};
-
-/// Which rows, in which order, and until when.
-pub(super) struct Walk<'a> {
-    pub(super) connection: &'a Connection,
-    pub(super) plan: Option<&'a Plan<'a>>,
-    pub(super) order: Order,
-    pub(super) after: Option<Cursor>,
-    pub(super) deadline: Deadline,
-    pub(super) visited: u64,
-}
 
 /// When to stop.
 #[derive(Clone, Copy)]
@@ -42,7 +35,7 @@ impl Deadline {
         Self { began, budget }
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         self.began.elapsed() > self.budget
     }
 }
@@ -58,182 +51,257 @@ pub(super) enum End {
     OutOfTime(Cursor),
 }
 
-/// What each row is given to; `Break` when it was the last one wanted.
-pub(super) type Visit<'v> = dyn FnMut(SearchRow) -> ControlFlow<()> + 'v;
+/// A walk over the rows that a time range and a cursor admit.
+pub(super) struct Walk<'a> {
+    shelf: Shelf<'a>,
+    rows: CachedStatement<'a>,
+    plan: Option<&'a Plan>,
+    order: Order,
+    /// The first and the last place that can be visited, in the order of time.
+    range: (Place, Place),
+    ahead: BinaryHeap<Source>,
+    pub(super) visited: u64,
+}
 
-impl Walk<'_> {
-    /// Visits the rows that the filter's time range and the cursor admit.
-    pub(super) fn run(&mut self, filter: &Filter, visit: &mut Visit<'_>) -> Result<End, Fault> {
-        let Some((mut low, mut high)) = self.times(filter) else { return Ok(End::Complete) };
-        while low <= high {
-            let crowd = self.next_crowd(low, high)?;
-            let (from, to) = match (crowd, self.order) {
-                (Some(at), Order::Ascending) => (low, at),
-                (Some(at), Order::Descending) => (at, high),
-                (None, _) => (low, high),
-            };
-            // The crowded rows of a millisecond are younger than those in order.
-            let end = match (crowd, self.order) {
-                (None, _) => self.in_order(from, to, visit)?,
-                (Some(at), Order::Ascending) => match self.in_order(from, to, visit)? {
-                    End::Complete => self.crowd(at, visit)?,
-                    end => end,
-                },
-                (Some(at), Order::Descending) => {
-                    let later = Timestamp::from_unix_ms(at.unix_ms() + 1).unwrap_or(at);
-                    let mut end = End::Complete;
-                    if at < high {
-                        end = self.in_order(later, high, visit)?;
+/// A segment, and how far the walk has got in it.
+struct Source {
+    /// What the heap orders by: where the next event is, or at the earliest can be, in the order of the walk.
+    next: Step,
+    label: Label,
+    open: Option<Open>,
+}
+
+/// A place as a number that falls along the walk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Step(u128);
+
+struct Open {
+    /// `None` for all.
+    places: Option<Places>,
+    /// The index of the next place.
+    index: usize,
+    /// The chunk that it is in.
+    chunk: Vec<Place>,
+    nth: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        connection: &'a Connection,
+        plan: Option<&'a Plan>,
+        order: Order,
+        after: Option<Cursor>,
+        filter: &Filter,
+    ) -> Result<Self, Fault> {
+        let mut walk = Self {
+            shelf: Shelf::new(connection)?,
+            rows: connection.prepare_cached(&row_of())?,
+            plan,
+            order,
+            range: range(after, filter),
+            ahead: BinaryHeap::new(),
+            visited: 0,
+        };
+        for label in labels(connection)? {
+            let first = Place { at_ms: label.span.0.unix_ms(), seq: 0 }.max(walk.range.0);
+            let last = Place { at_ms: label.span.1.unix_ms(), seq: MAX_SAFE_INTEGER }.min(walk.range.1);
+            if first <= last {
+                let next = walk.step(if order == Order::Ascending { first } else { last });
+                walk.ahead.push(Source { next, label, open: None });
+            }
+        }
+        Ok(walk)
+    }
+
+    /// Visits rows until there are no more, the visitor breaks off, or time is over.
+    pub(super) fn run(
+        &mut self,
+        deadline: Deadline,
+        mut visit: impl FnMut(Place, SearchRow) -> ControlFlow<()>,
+    ) -> Result<End, Fault> {
+        let start = self.ahead.peek().map(|source| source.next);
+        let mut last: Option<Place> = None;
+        while let Some(mut source) = self.ahead.pop() {
+            match source.open.take() {
+                None => source.open = self.open(&source.label)?,
+                Some(mut open) => {
+                    let place = open.place();
+                    // A restored event may stand in two segments.
+                    if last != Some(place) {
+                        last = Some(place);
+                        if let Some(row) = self.row(place.seq)? {
+                            self.visited += 1;
+                            if visit(place, row).is_break() {
+                                return Ok(End::Enough);
+                            }
+                        }
                     }
-                    if end == End::Complete {
-                        end = self.crowd(at, visit)?;
-                    }
-                    if end == End::Complete { self.in_order(at, at, visit)? } else { end }
+                    source.open = if self.advance(&source.label, &mut open)? { Some(open) } else { None };
                 }
-            };
-            if end != End::Complete || crowd.is_none() {
-                return Ok(end);
             }
-            let next = match self.order {
-                Order::Ascending => to.unix_ms().checked_add(1).and_then(Timestamp::from_unix_ms),
-                Order::Descending => from.unix_ms().checked_sub(1).and_then(Timestamp::from_unix_ms),
-            };
-            match (next, self.order) {
-                (Some(next), Order::Ascending) => low = next,
-                (Some(next), Order::Descending) => high = next,
-                (None, _) => return Ok(End::Complete),
+            if let Some(open) = &source.open
+                && (self.range.0..=self.range.1).contains(&open.place())
+            {
+                source.next = self.step(open.place());
+                self.ahead.push(source);
             }
-        }
-        Ok(End::Complete)
-    }
-
-    /// The first and the last millisecond that can be visited.
-    fn times(&self, filter: &Filter) -> Option<(Timestamp, Timestamp)> {
-        let mut low = filter.since.unwrap_or(Timestamp::MIN);
-        let mut high = match filter.until {
-            Some(until) => Timestamp::from_unix_ms(until.unix_ms().checked_sub(1)?)?,
-            None => Timestamp::MAX,
-        };
-        match self.after {
-            Some(Cursor { at, order: Order::Ascending, .. }) => low = low.max(at),
-            Some(Cursor { at, seq: 0, order: Order::Descending }) => {
-                high = high.min(Timestamp::from_unix_ms(at.unix_ms().checked_sub(1)?)?);
-            }
-            Some(Cursor { at, .. }) => high = high.min(at),
-            None => {}
-        }
-        if low <= high { Some((low, high)) } else { None }
-    }
-
-    /// The first crowded millisecond in a range.
-    fn next_crowd(&self, low: Timestamp, high: Timestamp) -> Result<Option<Timestamp>, Fault> {
-        let sql = match self.order {
-            Order::Ascending => "SELECT at FROM crowded WHERE at BETWEEN ?1 AND ?2 ORDER BY at LIMIT 1",
-            Order::Descending => "SELECT at FROM crowded WHERE at BETWEEN ?1 AND ?2 ORDER BY at DESC LIMIT 1",
-        };
-        let at: Option<i64> = single(self.connection, sql, (integer(low.unix_ms()), integer(high.unix_ms())))?;
-        Ok(at.and_then(|at| u64::try_from(at).ok()).and_then(Timestamp::from_unix_ms))
-    }
-
-    /// The rows that have ranks in order, from one millisecond to another.
-    fn in_order(&mut self, from: Timestamp, to: Timestamp, visit: &mut Visit<'_>) -> Result<End, Fault> {
-        let (mut low, mut high) = (rank::first(from), rank::last(to));
-        // Where the cursor's event still has its rank, the rows before it need not be looked at.
-        if let Some(cursor) = self.after
-            && cursor.seq != 0
-            && let Some(rank) = single::<i64>(self.connection, "SELECT rank FROM search WHERE seq = ?1", [integer(cursor.seq)])?
-        {
-            match cursor.order {
-                Order::Ascending if rank >= rank::crowded() && from == cursor.at => low = rank::last(from) + 1,
-                Order::Ascending if rank::time(rank) == cursor.at => low = low.max(rank + 1),
-                Order::Descending if rank::time(rank) == cursor.at => high = high.min(rank.saturating_sub(1)),
-                _ => {}
-            }
-        }
-        let Some(plan) = self.plan else {
-            return self.rows(&statement(SCAN, self.order), (low, high), visit);
-        };
-        while low <= high {
-            let sql = match self.order {
-                Order::Ascending => "SELECT rank FROM search WHERE rank BETWEEN ?1 AND ?2 ORDER BY rank LIMIT 1",
-                Order::Descending => "SELECT rank FROM search WHERE rank BETWEEN ?1 AND ?2 ORDER BY rank DESC LIMIT 1",
-            };
-            let Some(next) = single::<i64>(self.connection, sql, (low, high))? else { return Ok(End::Complete) };
-            let bucket = rank::bucket(rank::time(next));
-            let (first, last) = (rank::first(rank::bucket_start(bucket)), rank::last(rank::bucket_end(bucket)));
-            let expression = plan.expression(bucket);
-            let range = (low.max(first), high.min(last), &*expression);
-            let end = self.rows(&statement(TERMS, self.order), range, visit)?;
-            if end != End::Complete {
-                return Ok(end);
-            }
-            let boundary = match self.order {
-                Order::Ascending if last < high => {
-                    low = last + 1;
-                    Cursor { at: rank::bucket_end(bucket), seq: MAX_SAFE_INTEGER, order: self.order }
-                }
-                Order::Descending if first > low => {
-                    high = first - 1;
-                    Cursor { at: rank::bucket_start(bucket), seq: 0, order: self.order }
-                }
-                _ => return Ok(End::Complete),
-            };
-            if self.deadline.is_over() {
+            if let Some(next) = self.ahead.peek()
+                && (last.is_some() || Some(next.next) != start)
+                && deadline.is_over()
+            {
+                let boundary = last.map_or_else(|| self.before(next.next), |last| self.cursor(last));
                 return Ok(End::OutOfTime(boundary));
             }
         }
         Ok(End::Complete)
     }
 
-    /// The crowded rows of a millisecond.
-    fn crowd(&mut self, at: Timestamp, visit: &mut Visit<'_>) -> Result<End, Fault> {
-        let (low, high) = match self.after.filter(|cursor| cursor.at == at) {
-            Some(Cursor { seq, order: Order::Ascending, .. }) => (integer(seq) + 1, i64::MAX),
-            Some(Cursor { seq, order: Order::Descending, .. }) => (0, integer(seq) - 1),
-            None => (0, i64::MAX),
+    /// Opens a segment at the first place in the range that the plan admits; `None` when it has none.
+    fn open(&mut self, label: &Label) -> Result<Option<Open>, Fault> {
+        let places = match self.plan {
+            Some(plan) => match self.shelf.places(label, plan)? {
+                Some(places) => Some(places),
+                None => return Ok(None),
+            },
+            None => None,
         };
-        self.rows(&statement(CROWD, self.order), (low, high, integer(at.unix_ms())), visit)
+        let index = match self.order {
+            Order::Ascending => self.first_from(label, self.range.0)?,
+            Order::Descending => {
+                let beyond = Place { seq: self.range.1.seq + 1, ..self.range.1 };
+                match self.first_from(label, beyond)?.checked_sub(1) {
+                    Some(index) => index,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let mut open = Open { places, index, chunk: Vec::new(), nth: usize::MAX };
+        Ok(if self.settle(label, &mut open, Some(index))? { Some(open) } else { None })
     }
 
-    fn rows(&mut self, sql: &str, range: impl Params, visit: &mut Visit<'_>) -> Result<End, Fault> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(range)?;
-        while let Some(row) = rows.next()? {
-            let row = read_row(row, 0)?;
-            self.visited += 1;
-            if self.after.is_some_and(|cursor| !cursor.admits(row.at, row.seq)) {
-                continue;
-            }
-            let here = Cursor { at: row.at, seq: row.seq, order: self.order };
-            if visit(row).is_break() {
-                return Ok(End::Enough);
-            }
-            if self.visited.is_multiple_of(16) && self.deadline.is_over() {
-                return Ok(End::OutOfTime(here));
-            }
+    /// The index of the first place at or behind `bound`.
+    fn first_from(&mut self, label: &Label, bound: Place) -> Result<usize, Fault> {
+        if bound.at_ms < label.span.0.unix_ms() {
+            return Ok(0);
         }
-        Ok(End::Complete)
+        if bound.at_ms > label.span.1.unix_ms() {
+            return Ok(label.events);
+        }
+        // The last chunk that begins before the bound.
+        let (mut low, mut high) = (0, label.events.div_ceil(CHUNK));
+        while high - low > 1 {
+            let middle = usize::midpoint(low, high);
+            let first = self.shelf.chunk(label, middle)?.first().copied();
+            if first.is_some_and(|first| first < bound) { low = middle } else { high = middle }
+        }
+        let chunk = self.shelf.chunk(label, low)?;
+        Ok(low * CHUNK + chunk.partition_point(|place| *place < bound))
+    }
+
+    /// Goes on to the next place that the plan admits; false when there is none.
+    fn advance(&mut self, label: &Label, open: &mut Open) -> Result<bool, Fault> {
+        let next = match self.order {
+            Order::Ascending => Some(open.index + 1),
+            Order::Descending => open.index.checked_sub(1),
+        };
+        self.settle(label, open, next)
+    }
+
+    /// Takes the first admitted place from `index` on, and its chunk.
+    fn settle(&mut self, label: &Label, open: &mut Open, index: Option<usize>) -> Result<bool, Fault> {
+        let Some(index) = index.filter(|index| *index < label.events) else { return Ok(false) };
+        let index = match (&open.places, self.order) {
+            (None, _) => Some(index),
+            (Some(places), Order::Ascending) => places.at_or_after(index),
+            (Some(places), Order::Descending) => places.at_or_before(index),
+        };
+        let Some(index) = index.filter(|index| *index < label.events) else { return Ok(false) };
+        open.index = index;
+        if open.nth != index / CHUNK {
+            open.nth = index / CHUNK;
+            open.chunk = self.shelf.chunk(label, open.nth)?;
+        }
+        if open.chunk.len() > index % CHUNK { Ok(true) } else { Err(damaged("a segment's places")) }
+    }
+
+    fn row(&mut self, seq: u64) -> Result<Option<SearchRow>, Fault> {
+        let mut rows = self.rows.query([integer(seq)])?;
+        rows.next()?.map(|row| read_row(row, 0)).transpose()
+    }
+
+    const fn step(&self, place: Place) -> Step {
+        let number = (place.at_ms as u128) << 64 | place.seq as u128;
+        Step(if matches!(self.order, Order::Ascending) { !number } else { number })
+    }
+
+    /// The cursor behind a place.
+    fn cursor(&self, place: Place) -> Cursor {
+        Cursor { at: place.at(), seq: place.seq, order: self.order }
+    }
+
+    /// The cursor that admits a step and all that follow.
+    fn before(&self, step: Step) -> Cursor {
+        let number = if self.order == Order::Ascending { !step.0 } else { step.0 };
+        let place = Place { at_ms: (number >> 64) as u64, seq: number as u64 };
+        let seq = match self.order {
+            Order::Ascending => place.seq.saturating_sub(1),
+            Order::Descending => (place.seq + 1).min(MAX_SAFE_INTEGER),
+        };
+        self.cursor(Place { seq, ..place })
     }
 }
 
-/// Parameters: least and greatest rank.
-const SCAN: &str = "FROM search s WHERE s.rank BETWEEN ?1 AND ?2 ORDER BY s.rank";
-/// Parameters: least and greatest rank, the expression.
-const TERMS: &str = "FROM terms t CROSS JOIN search s ON s.rank = t.rowid
-    WHERE t.terms MATCH ?3 AND t.rowid BETWEEN ?1 AND ?2 ORDER BY t.rowid";
-/// Parameters: least and greatest seq, the millisecond.
-const CROWD: &str = "FROM crowded c CROSS JOIN search s ON s.rank = c.rank
-    WHERE c.at = ?3 AND c.seq BETWEEN ?1 AND ?2 ORDER BY c.seq";
-
-fn statement(from: &str, order: Order) -> String {
-    match order {
-        Order::Ascending => format!("SELECT {ROW} {from}"),
-        Order::Descending => format!("SELECT {ROW} {from} DESC"),
+impl Open {
+    fn place(&self) -> Place {
+        self.chunk[self.index % CHUNK]
     }
 }
 
-/// Every statement that a walk may use, for the test of their plans.
-pub(super) fn statements() -> Vec<String> {
-    let all = [SCAN, TERMS, CROWD].into_iter();
-    all.flat_map(|from| [Order::Ascending, Order::Descending].map(|order| statement(from, order))).collect()
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Source {}
+
+impl PartialOrd for Source {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Source {
+    /// Of two with the same step the one that is not open comes first: it may have an event there.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let rank = |source: &Self| (source.next, source.open.is_none(), source.label.id);
+        rank(self).cmp(&rank(other))
+    }
+}
+
+/// The first and the last place that a cursor and a time range admit; reversed when there are none.
+fn range(after: Option<Cursor>, filter: &Filter) -> (Place, Place) {
+    let none = (Place { at_ms: 1, seq: 0 }, Place { at_ms: 0, seq: 0 });
+    let mut first = Place { at_ms: filter.since.map_or(0, Timestamp::unix_ms), seq: 0 };
+    let mut last = Place { at_ms: Timestamp::MAX.unix_ms(), seq: MAX_SAFE_INTEGER };
+    if let Some(until) = filter.until {
+        let Some(at_ms) = until.unix_ms().checked_sub(1) else { return none };
+        last.at_ms = at_ms;
+    }
+    if let Some(Cursor { at, seq, order }) = after {
+        let at_ms = at.unix_ms();
+        match order {
+            Order::Ascending => first = first.max(Place { at_ms, seq: seq + 1 }),
+            Order::Descending => match (at_ms.checked_sub(1), seq.checked_sub(1)) {
+                (_, Some(seq)) => last = last.min(Place { at_ms, seq }),
+                (Some(at_ms), None) => last = last.min(Place { at_ms, seq: MAX_SAFE_INTEGER }),
+                (None, None) => return none,
+            },
+        }
+    }
+    (first, last)
+}
+
+pub(super) fn row_of() -> String {
+    format!("SELECT {ROW} FROM search s WHERE s.seq = ?1")
 }

@@ -52,10 +52,9 @@ CREATE TABLE restored (
     PRIMARY KEY (first, last)
 ) WITHOUT ROWID;
 
--- The search copy: what the lines say, readable. rank orders rows like (at, seq); at is in ms.
+-- The search copy: what the lines say, readable; at is in ms.
 CREATE TABLE search (
-    rank INTEGER PRIMARY KEY,
-    seq INTEGER NOT NULL,
+    seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     action TEXT,
     outcome TEXT,
@@ -70,20 +69,31 @@ CREATE TABLE search (
     partner_slug TEXT,
     client_ip TEXT
 );
-CREATE UNIQUE INDEX search_seq ON search (seq);
 
--- Milliseconds with more events than rank has places for: the rest of their events, and where their rows are.
-CREATE TABLE crowded (
-    at INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    rank INTEGER NOT NULL,
-    PRIMARY KEY (at, seq)
-) WITHOUT ROWID;
+-- The index of search, in segments of up to 30,720 events: how many, from which seq to which, from which at to which.
+CREATE TABLE segment (
+    id INTEGER PRIMARY KEY,
+    events INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    earliest INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    stale INTEGER NOT NULL
+);
 
--- Hashed terms of the rows of search, by their rank.
-CREATE VIRTUAL TABLE terms USING fts5 (body, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
+-- The events of a segment in the order of (at, seq), 256 a row: id is segment * 2^8 + nth row.
+CREATE TABLE place (
+    id INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+);
 
--- Up to where the log has been copied into search, and counted into hourly.
+-- Which of them have which hashed term: id is segment * 2^40 + the first term in the row.
+CREATE TABLE posting (
+    id INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+);
+
+-- Up to where the log has been copied into search and indexed, and counted into hourly.
 CREATE TABLE copied (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     up_to INTEGER NOT NULL,
