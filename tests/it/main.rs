@@ -1,0 +1,25 @@
+//! The binaries as their users run them. Every test that records ends with the standalone verifier over what it wrote.
+//!
+//! They need the binaries (`cargo build --workspace --bins`), `sqlite3` and `strace`: `scripts/test` sees to it all.
+#![expect(clippy::unwrap_used, reason = "a test may end where it fails")]
+
+// A `platform-api` process on a data folder of its own, and the verifier over its export.
+mod server;
+
+// What a newcomer does: serve, post, list, export, verify; tenants and single proofs.
+mod first_run;
+
+// Changes behind the server's back, found by both verifiers, gone when undone.
+mod tampering;
+
+// kill -9 in the middle of recording.
+mod killing;
+
+// The store away for a while: locked, and a full disk.
+mod outages;
+
+// System calls: an fsync before every acknowledgement, and each of them failing in turn.
+mod syscalls;
+
+// Which crate may know which.
+mod walls;
