@@ -17,7 +17,7 @@ pub(crate) use observe::Peer;
 
 /// Around everything, the outermost last: panics become problems, problems become documents, and all of it is observed. The
 /// limits on connections, heads and stalled clients lie further out, in [`crate::server`].
-pub(crate) fn around(router: Router<App>, app: App) -> Router {
+pub fn around(router: Router<App>, app: App) -> Router {
     router
         .fallback(|| async { Problem::new(Code::NoSuchRoute, "there is nothing here").hint("the log is at /audit") })
         .method_not_allowed_fallback(|| async {
@@ -31,7 +31,7 @@ pub(crate) fn around(router: Router<App>, app: App) -> Router {
 }
 
 /// Around one route: its rule, a place among the requests that are answered at once, and its deadline.
-pub(crate) fn admit(handler: MethodRouter<App>, app: &App, rule: Rule, pace: Pace) -> MethodRouter<App> {
+pub fn admit(handler: MethodRouter<App>, app: &App, rule: Rule, pace: Pace) -> MethodRouter<App> {
     let admission = admit::Admission { app: app.clone(), rule, pace };
     handler.route_layer(from_fn_with_state(admission, admit::admitted))
 }

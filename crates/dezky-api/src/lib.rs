@@ -44,3 +44,11 @@ pub use problem::Code;
 pub use routes::{Pace, ROUTES, Route, Rule, router};
 pub use secret_file::SecretFileError;
 pub use server::{Stopped, serve};
+
+/// Doors for benches: the same server with another handler. Not part of the interface.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::layers::{admit, around};
+    pub use crate::posted::Posted;
+    pub use crate::server::serve_router;
+}

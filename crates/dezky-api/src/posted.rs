@@ -22,8 +22,8 @@ use crate::problem::{Code, Problem};
 const LONG_BYTES: usize = 64 << 10;
 
 /// What was posted.
-pub(crate) struct Posted {
-    pub(crate) drafts: Vec<Draft>,
+pub struct Posted {
+    pub drafts: Vec<Draft>,
     pub(crate) places: Places,
     /// The body's share of the memory for bodies, given back when it is dropped.
     _room: OwnedSemaphorePermit,

@@ -22,7 +22,7 @@ pub(crate) use from::refused_events;
 
 /// Why a request was not done.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub struct Problem {
     code: Code,
     detail: String,
     hint: Option<String>,

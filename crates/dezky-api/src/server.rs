@@ -35,8 +35,12 @@ pub struct Stopped {
 /// Answers requests on `listener` until `shutdown` is done; then takes no more connections, lets open requests end, and
 /// returns. The log stays open: whoever opened it closes it.
 pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> Stopped {
-    let limits = app.config.limits;
     let router = router(app.clone());
+    serve_router(listener, app, router, shutdown).await
+}
+
+pub async fn serve_router(listener: TcpListener, app: App, router: Router, shutdown: impl Future<Output = ()>) -> Stopped {
+    let limits = app.config.limits;
     let places = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

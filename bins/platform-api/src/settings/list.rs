@@ -51,7 +51,12 @@ pub(crate) const SETTINGS: [Setting; 18] = [
         default: None,
         secret: true,
     },
-    setting("signing_key_file", "FILE", None, "The same, from a file"),
+    setting(
+        "signing_key_file",
+        "FILE",
+        None,
+        "A file with a shared secret of at least 32 bytes: checkpoints then carry an HMAC-SHA-256 signature too",
+    ),
     setting("checkpoint.interval", "TIME", Some("5m"), "Sign at least so often, if something is new"),
     setting("checkpoint.events", "N", Some("100"), "Sign after so many new events, at most once a second"),
     setting("checkpoint.heartbeat", "TIME", Some("1h"), "Record that the log lives after so long without an event"),

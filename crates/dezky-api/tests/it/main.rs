@@ -1,5 +1,7 @@
 //! The server as clients meet it: real sockets, a real log on SQLite in a folder of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail like that")]
+
 // A server of its own for each test, and a client that knows the way in.
 mod served;
 
