@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dezky_audit::{Draft, Store, StoreError};
-use dezky_audit_core::event::{Link, PartName, Prepared, Salt};
+use dezky_audit_core::event::{LineCheck, Link, PartName, Prepared, Salt, check_line};
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::{ExternalId, Origin, Seq, Source, TenantSlug};
 use dezky_audit_core::time::Timestamp;
@@ -16,6 +16,8 @@ use tokio::sync::Notify;
 /// A store that does what a disk, a lock or a network does to it.
 pub(crate) struct Faulty {
     pub(crate) inner: Arc<dyn Store>,
+    /// Stands in for `inner` once it was swapped.
+    other: std::sync::OnceLock<Arc<dyn Store>>,
     /// Every call fails.
     down: AtomicBool,
     /// What becomes of the next appends; after that they go through.
@@ -51,6 +53,7 @@ impl Faulty {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
             inner,
+            other: std::sync::OnceLock::new(),
             down: AtomicBool::new(false),
             script: Mutex::default(),
             headless: AtomicUsize::new(0),
@@ -83,6 +86,15 @@ impl Faulty {
         self.released.notify_waiters();
     }
 
+    /// From now on everything goes to another store of the same origin.
+    pub(crate) fn swap(&self, other: Arc<dyn Store>) {
+        assert!(self.other.set(other).is_ok());
+    }
+
+    fn store(&self) -> &dyn Store {
+        &**self.other.get().unwrap_or(&self.inner)
+    }
+
     fn gate(&self) -> Result<(), StoreError> {
         if self.down.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) }
     }
@@ -90,6 +102,23 @@ impl Faulty {
 
 fn away() -> StoreError {
     StoreError::Unavailable { what: "a test took it away", source: None }
+}
+
+/// Appends a line of another store as it is, key and all; it has to fit.
+pub(crate) async fn copy_event(store: &dyn Store, stored: &Stored) {
+    let mut preimage = Vec::new();
+    let LineCheck::Event(event) = check_line(&stored.line, &mut preimage) else { panic!("malformed") };
+    let tenant = event.tenant.map(|link| TenantPlace { slug: link.slug.parse().unwrap(), tenant_seq: link.seq });
+    let event = NewEvent {
+        seq: event.seq,
+        hash: event.stored_hash,
+        line: stored.line.clone(),
+        recorded_at: event.recorded_at,
+        tenant,
+        key: None,
+    };
+    let tip = store.head().await.unwrap().tip();
+    assert_eq!(store.append(tip, Arc::from([event])).await.unwrap(), Append::Appended { n: 1 });
 }
 
 /// Another process appends one event, as a recorder would.
@@ -124,18 +153,18 @@ pub(crate) async fn rival_append(store: &dyn Store, draft: Draft) -> NewEvent {
 #[async_trait]
 impl EventLog for Faulty {
     fn origin(&self) -> &Origin {
-        self.inner.origin()
+        self.store().origin()
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
         self.gate()?;
         let failing = self.headless.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
-        if failing.is_ok() { Err(away()) } else { self.inner.head().await }
+        if failing.is_ok() { Err(away()) } else { self.store().head().await }
     }
 
     async fn tenant_head(&self, tenant: &TenantSlug) -> Result<Option<TenantHead>, StoreError> {
         self.gate()?;
-        EventLog::tenant_head(&*self.inner, tenant).await
+        EventLog::tenant_head(self.store(), tenant).await
     }
 
     async fn append(&self, expected: Tip, batch: Arc<[NewEvent]>) -> Result<Append, StoreError> {
@@ -151,14 +180,14 @@ impl EventLog for Faulty {
         self.gate()?;
         let late = self.late.lock().unwrap().take();
         if let Some((tip, events)) = late {
-            assert!(matches!(self.inner.append(tip, events).await.unwrap(), Append::Appended { .. }));
+            assert!(matches!(self.store().append(tip, events).await.unwrap(), Append::Appended { .. }));
         }
         let fault = self.script.lock().unwrap().pop_front();
         match fault {
-            None => self.inner.append(expected, batch).await,
+            None => self.store().append(expected, batch).await,
             Some(Fault::Unavailable) => Err(away()),
             Some(Fault::UnknownKept) => {
-                self.inner.append(expected, batch).await?;
+                self.store().append(expected, batch).await?;
                 Ok(Append::OutcomeUnknown)
             }
             Some(Fault::UnknownLost) => Ok(Append::OutcomeUnknown),
@@ -167,29 +196,29 @@ impl EventLog for Faulty {
                 Ok(Append::OutcomeUnknown)
             }
             Some(Fault::Prefix(n)) => {
-                let appended = self.inner.append(expected, batch[..n].into()).await?;
-                rival_append(&*self.inner, crate::scratch::draft("rival.came")).await;
+                let appended = self.store().append(expected, batch[..n].into()).await?;
+                rival_append(self.store(), crate::scratch::draft("rival.came")).await;
                 Ok(appended)
             }
             Some(Fault::UnknownPrefix(n)) => {
-                self.inner.append(expected, batch[..n].into()).await?;
+                self.store().append(expected, batch[..n].into()).await?;
                 Ok(Append::OutcomeUnknown)
             }
             Some(Fault::Rival(draft)) => {
-                rival_append(&*self.inner, draft).await;
-                self.inner.append(expected, batch).await
+                rival_append(self.store(), draft).await;
+                self.store().append(expected, batch).await
             }
         }
     }
 
     async fn read(&self, range: RangeInclusive<u64>, limit: ReadLimit) -> Result<Vec<Stored>, StoreError> {
         self.gate()?;
-        EventLog::read(&*self.inner, range, limit).await
+        EventLog::read(self.store(), range, limit).await
     }
 
     async fn seen(&self, keys: &[(Source, ExternalId)]) -> Result<Vec<Option<Receipt>>, StoreError> {
         self.gate()?;
-        self.inner.seen(keys).await
+        self.store().seen(keys).await
     }
 }
 
@@ -201,7 +230,7 @@ macro_rules! delegate {
                 $(
                     async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                         self.gate()?;
-                        $contract::$name(&*self.inner, $($argument),*).await
+                        $contract::$name(self.store(), $($argument),*).await
                     }
                 )*
             }
@@ -280,15 +309,15 @@ delegate! {
 #[async_trait]
 impl Store for Faulty {
     fn gauges(&self) -> Gauges {
-        self.inner.gauges()
+        self.store().gauges()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.gate()?;
-        self.inner.ping().await
+        self.store().ping().await
     }
 
     async fn close(&self) {
-        self.inner.close().await;
+        self.store().close().await;
     }
 }
