@@ -4,6 +4,7 @@
 //! each question the median, the 99th percentile and the greatest time, the rows visited, and how many pages ran out of time.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for the terminal that may stop at any error")]
+#![expect(clippy::cast_possible_truncation, reason = "small numbers only")]
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -149,7 +150,7 @@ fn sample(nth: u64, events: u64) -> Sample {
     Sample {
         at: START_MS + SPAN_MS / events * nth + random.below(10_000),
         action: format!("{noun}.{}", verbs[random.skewed(8) as usize]),
-        outcome: ["success", "failure", "denied"][random.skewed(40).min(2) as usize / 1].to_owned(),
+        outcome: ["success", "failure", "denied"][random.skewed(40).min(2) as usize].to_owned(),
         source: ["ocis", "authentik", "stalwart", "platform-api"][random.skewed(4) as usize].to_owned(),
         external_id: if random.below(4) == 0 { String::new() } else { format!("{nth:x}-{:x}", random.below(1 << 40)) },
         actor_type: ["user", "operator", "service", "system"][random.skewed(4) as usize].to_owned(),

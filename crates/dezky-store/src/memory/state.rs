@@ -16,6 +16,9 @@ use crate::log::{NewEvent, Receipt, TenantHead};
 use crate::projection::{Column, SearchRow};
 use crate::runs::VerificationRun;
 
+/// Tenant, source, action, outcome.
+pub(super) type Kinds = [Option<Box<str>>; 4];
+
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) closed: bool,
@@ -28,8 +31,8 @@ pub(super) struct State {
     pub(super) receipts: BTreeMap<(Source, ExternalId), Receipt>,
     pub(super) tenants: BTreeMap<TenantSlug, TenantHead>,
     pub(super) tiles: BTreeMap<(u8, u64), Vec<Hash>>,
-    /// By hour, then tenant, source, action, outcome.
-    pub(super) hourly: BTreeMap<(Timestamp, [Option<Box<str>>; 4]), u64>,
+    /// By hour and kinds.
+    pub(super) hourly: BTreeMap<(Timestamp, Kinds), u64>,
     /// In the order of being put.
     pub(super) checkpoints: Vec<CheckpointRecord>,
     pub(super) bookmarks: BTreeMap<String, Bookmark>,

@@ -67,7 +67,7 @@ impl Bell {
     /// Waits for news or the end of patience; `None` when it is time to stop.
     fn wait(&self, patience: Duration, for_news: bool) -> Option<()> {
         let signal = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |signal: &mut Signal| !signal.stop && !(for_news && signal.news);
+        let idle = |signal: &mut Signal| !(signal.stop || for_news && signal.news);
         let (mut signal, _) = self.rung.wait_timeout_while(signal, patience, idle).unwrap_or_else(PoisonError::into_inner);
         signal.news = false;
         if signal.stop { None } else { Some(()) }

@@ -22,7 +22,7 @@ impl EventLog for SqliteStore {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        self.read_side(|connection| read_head(connection)).await
+        self.read_side(read_head).await
     }
 
     async fn tenant_head(&self, tenant: &TenantSlug) -> Result<Option<TenantHead>, StoreError> {

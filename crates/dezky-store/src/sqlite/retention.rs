@@ -51,7 +51,11 @@ impl Retention for SqliteStore {
     }
 
     async fn delete_prefix(&self, batch: &BatchId, fence: &Fence) -> Result<(), StoreError> {
-        self.settle().await?;
+        // So that what is deleted has been counted; on a full disk making room comes first.
+        match self.settle().await {
+            Err(error) if !error.is_temporary() => return Err(error),
+            _ => {}
+        }
         loop {
             let (batch, fence) = (*batch, fence.clone());
             if self.writer.run(move |side| side.write(|transaction| delete_slice(transaction, &batch, &fence))).await? {
@@ -202,6 +206,8 @@ fn delete_slice(transaction: &Transaction<'_>, batch: &BatchId, fence: &Fence) -
     let last = batch.end.min(border + SLICE as u64);
     delete(transaction, border + 1, last)?;
     transaction.prepare_cached("UPDATE log SET border = ?1 WHERE id = 1")?.execute([integer(last)])?;
+    // A slice of the copy that was prepared before this does not fit any more.
+    transaction.prepare_cached("UPDATE copied SET up_to = max(up_to, ?1) WHERE id = 1")?.execute([integer(last)])?;
     shelf::take_empty(transaction, last)?;
     // Blocks that lie behind the border are asked for no more.
     transaction.prepare_cached("DELETE FROM recorded WHERE block < ?1")?.execute([integer((last + 1) / BLOCK)])?;

@@ -211,11 +211,14 @@ fn find(block: &[u8], term: u64) -> Option<(bool, &[u8])> {
 
 /// LEB128.
 fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push((number & 0x7F) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            return bytes.push(low);
+        }
+        bytes.push(low | 0x80);
     }
-    bytes.push(number as u8);
 }
 
 fn take_number(bytes: &mut &[u8]) -> Option<u64> {
@@ -248,7 +251,7 @@ mod tests {
     use super::*;
 
     fn row(seq: u64, at: u64, action: &str) -> SearchRow {
-        let at = dezky_audit_core::time::Timestamp::from_unix_ms(at).unwrap();
+        let at = Timestamp::from_unix_ms(at).unwrap();
         SearchRow::derive(seq, format!(r#"{{"action":"{action}","at":"{at}"}}"#).as_bytes())
     }
 

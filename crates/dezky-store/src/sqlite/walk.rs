@@ -242,7 +242,8 @@ impl<'a> Walk<'a> {
     /// The cursor that admits a step and all that follow.
     fn before(&self, step: Step) -> Cursor {
         let number = if self.order == Order::Ascending { !step.0 } else { step.0 };
-        let place = Place { at_ms: (number >> 64) as u64, seq: number as u64 };
+        let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+        let place = Place { at_ms: half(number >> 64), seq: half(number) };
         let seq = match self.order {
             Order::Ascending => place.seq.saturating_sub(1),
             Order::Descending => (place.seq + 1).min(MAX_SAFE_INTEGER),
