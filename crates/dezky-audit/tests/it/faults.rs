@@ -85,7 +85,7 @@ async fn whoever_loses_a_race_relinks() {
     for backend in BACKENDS {
         let (scratch, store) = faulty(backend).await;
         scratch.log.record(of_tenant("acme", draft("a"))).await.unwrap();
-        let rivals = (0..4).map(|_| Fault::Rival(of_tenant("acme", draft("rival.came"))));
+        let rivals = (0..4).map(|_| Fault::Rival(Box::new(of_tenant("acme", draft("rival.came")))));
         store.script(rivals);
         let receipt = scratch.log.record(of_tenant("acme", draft("b"))).await.unwrap();
         assert_eq!(receipt.seq.get(), 6);
@@ -98,7 +98,7 @@ async fn whoever_loses_a_race_relinks() {
 async fn a_rival_may_have_recorded_the_same_event() {
     for backend in BACKENDS {
         let (scratch, store) = faulty(backend).await;
-        store.script([Fault::Rival(keyed("a", "id-1"))]);
+        store.script([Fault::Rival(Box::new(keyed("a", "id-1")))]);
         // The rival's content has another MAC.
         let RecordError::Refused(refusals) = scratch.log.record(keyed("a", "id-1")).await.unwrap_err() else { panic!() };
         assert!(matches!(refusals[0].reason, RefusalReason::ConflictingContent { seq } if seq.get() == 1));

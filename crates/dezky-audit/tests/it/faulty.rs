@@ -46,7 +46,7 @@ pub(crate) enum Fault {
     /// Only the first so many are written, and nobody is told.
     UnknownPrefix(usize),
     /// Another writer comes before.
-    Rival(Draft),
+    Rival(Box<Draft>),
 }
 
 impl Faulty {
@@ -205,7 +205,7 @@ impl EventLog for Faulty {
                 Ok(Append::OutcomeUnknown)
             }
             Some(Fault::Rival(draft)) => {
-                rival_append(self.store(), draft).await;
+                rival_append(self.store(), *draft).await;
                 self.store().append(expected, batch).await
             }
         }

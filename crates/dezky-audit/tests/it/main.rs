@@ -1,4 +1,5 @@
 //! The engine as services use it, over the memory store and SQLite.
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails, in its helpers too")]
 
 // What tests stand on: a log in a scratch folder, drafts, and the check that every test ends with.
 mod scratch;
