@@ -2,7 +2,8 @@
 
 use std::io::{self, Read, Write};
 
-use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
+use crc32fast::Hasher as Crc;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use sha2::{Digest, Sha256};
 
 use crate::hash::Hash;
@@ -74,9 +75,12 @@ impl<W: Write> BatchWriter<W> {
             }
         }
         let mut trailer = [0; 8];
-        trailer[..4].copy_from_slice(&self.crc.sum().to_le_bytes());
-        trailer[4..].copy_from_slice(&self.crc.amount().to_le_bytes());
-        self.emit(&trailer)?;
+        trailer[..4].copy_from_slice(&self.crc.finalize().to_le_bytes());
+        // RFC 1952: the length modulo 2^32, which no object reaches.
+        trailer[4..].copy_from_slice(&self.bytes.to_le_bytes()[..4]);
+        self.packed.update(trailer);
+        self.packed_bytes += trailer.len() as u64;
+        self.out.write_all(&trailer)?;
         self.out.flush()?;
         let written = WrittenBatch {
             bytes: self.bytes,
@@ -219,14 +223,14 @@ impl Default for Member {
             trailer: Vec::new(),
             deflated: false,
             fault: None,
-            buffer: Vec::with_capacity(256 << 10),
+            buffer: Vec::with_capacity(64 << 10),
         }
     }
 }
 
 impl Member {
     fn unpack(&mut self, mut input: &[u8], mut unpacked: impl FnMut(&[u8])) {
-        while self.fault.is_none() && !input.is_empty() {
+        while self.fault.is_none() && (!input.is_empty() || self.may_hold_more()) {
             if self.header.len() < HEADER.len() {
                 let taken = input.len().min(HEADER.len() - self.header.len());
                 self.header.extend_from_slice(&input[..taken]);
@@ -244,6 +248,11 @@ impl Member {
         }
     }
 
+    /// Whether more may come out although nothing more went in: the last output filled the buffer.
+    fn may_hold_more(&self) -> bool {
+        !self.deflated && self.buffer.len() == self.buffer.capacity()
+    }
+
     fn inflate_some<'a>(&mut self, input: &'a [u8], unpacked: &mut impl FnMut(&[u8])) -> &'a [u8] {
         let before = self.inflate.total_in();
         self.buffer.clear();
@@ -258,7 +267,7 @@ impl Member {
         self.crc.update(&self.buffer);
         unpacked(&self.buffer);
         let taken = usize::try_from(self.inflate.total_in() - before).unwrap_or(usize::MAX);
-        if taken == 0 && self.buffer.is_empty() && !self.deflated {
+        if taken == 0 && !input.is_empty() && self.buffer.is_empty() && !self.deflated {
             self.fault = Some("the compressed data is broken");
         }
         &input[taken.min(input.len())..]
@@ -280,7 +289,7 @@ impl Member {
         }
         let trailer = <[u8; 8]>::try_from(&self.trailer[..]).ok().filter(|_| self.deflated);
         let Some(trailer) = trailer else { return Some("it breaks off") };
-        let expected = u64::from(self.crc.sum()) | u64::from(self.crc.amount()) << 32;
+        let expected = u64::from(self.crc.clone().finalize()) | (self.inflate.total_out() & 0xFFFF_FFFF) << 32;
         if u64::from_le_bytes(trailer) == expected { None } else { Some("its gzip checksum or length is wrong") }
     }
 }
