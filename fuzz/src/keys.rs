@@ -1,5 +1,7 @@
 //! The throw-away keys of the log that most corpora come from.
 
+use std::sync::LazyLock;
+
 use dezky_audit_core::note::{KeyRing, TrustedKey};
 use dezky_audit_core::verify::Trust;
 
@@ -10,11 +12,14 @@ pub(crate) const SEAL_KEY: &str = "c9575674066676cfb0b4eb8902c44269da1cf6ba66d3f
 pub(crate) const SEAL_KID: &str = "dc6b13ab2e47dc0e959f3a518cfe5cd1";
 
 pub(crate) fn ring() -> KeyRing {
-    let mut ring = KeyRing::new();
-    for vkey in [VKEY, SECOND_VKEY] {
-        ring.add(vkey.parse::<TrustedKey>().unwrap()).unwrap();
-    }
-    ring
+    static RING: LazyLock<KeyRing> = LazyLock::new(|| {
+        let mut ring = KeyRing::new();
+        for vkey in [VKEY, SECOND_VKEY] {
+            ring.add(vkey.parse::<TrustedKey>().unwrap()).unwrap();
+        }
+        ring
+    });
+    RING.clone()
 }
 
 pub(crate) fn trust() -> Trust {

@@ -1,8 +1,10 @@
+use std::sync::LazyLock;
+
 use dezky_audit_core::archive::{BatchWriter, Manifest, Plan};
 use dezky_audit_core::event::{LineCheck, check_line};
 use dezky_audit_core::time::Timestamp;
 use dezky_audit_core::verify::{
-    ArchiveWalk, BatchEvents, BatchSteps, Conclude, HeadSource, Integrity, Report, Start, Stepper, Subject, Walk,
+    ArchiveWalk, BatchEvents, BatchSteps, Conclude, HeadSource, Integrity, Report, Start, Stepper, Subject, TrustedHead, Walk,
 };
 
 use super::keys::{self, ORIGIN};
@@ -80,7 +82,9 @@ fn walked(file: &[u8], subject: Subject, with_head: bool, max_findings: usize) -
     let trust = keys::trust();
     let mut walk = Walk::new(subject, trust.origin().cloned(), Start::Beginning, max_findings);
     if with_head {
-        walk.add_head(trust.open_note(HEAD.as_bytes(), HeadSource::Given, "head").head.unwrap());
+        static SIGNED: LazyLock<TrustedHead> =
+            LazyLock::new(|| keys::trust().open_note(HEAD.as_bytes(), HeadSource::Given, "head").head.unwrap());
+        walk.add_head(SIGNED.clone());
     }
     let mut stepper = Stepper::new();
     for (line, ended) in lines(file) {
