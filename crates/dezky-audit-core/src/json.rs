@@ -6,9 +6,9 @@ mod scan;
 mod value;
 mod write;
 
-pub use place::{Place, line_of, place_at, place_of};
+pub use place::{Place, item_offsets, line_of, place_at, place_of};
 pub use read::{Limits, ReadError, read};
-pub(crate) use scan::{Fault, Scanner, Text};
+pub(crate) use scan::{Fault, Scanner, Text, is_lower_hex};
 pub use value::{Members, Value};
 pub use write::{write_members, write_number, write_string, write_value};
 

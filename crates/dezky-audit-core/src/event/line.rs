@@ -162,10 +162,10 @@ fn scan<'a>(line: &'a [u8], preimage: &mut Vec<u8>) -> Result<CheckedLine<'a>, F
 }
 
 /// Reads the part behind `member` when it stands here, and puts its digest in its place in the preimage.
-fn scan_part<'a>(
+fn scan_part<'a, const N: usize>(
     s: &mut Scanner<'a>,
     name: PartName,
-    member: &[u8],
+    member: &[u8; N],
     parts: &mut PartForms<'a>,
     preimage: &mut Vec<u8>,
     copied: &mut usize,

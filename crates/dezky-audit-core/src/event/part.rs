@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use crate::base64;
 use crate::hash::Hash;
 use crate::ids::InvalidId;
-use crate::json::{Fault, Scanner, Text};
+use crate::json::{Fault, Scanner, Text, is_lower_hex};
 
 /// One of the parts that the chain covers only by a digest, in the order in which they stand in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,7 +165,7 @@ fn scan_texts(scanner: &mut Scanner<'_>, before_salt: &[(&str, Check)], after_sa
         check(text).map_err(|reason| Fault { at, reason })
     };
     for (name, check) in before_salt {
-        if scanner.take(name.as_bytes()) {
+        if scanner.take_any(name.as_bytes()) {
             scan_text(scanner, *check)?;
             scanner.expect(b",", "a part without its salt")?;
         }
@@ -173,7 +173,7 @@ fn scan_texts(scanner: &mut Scanner<'_>, before_salt: &[(&str, Check)], after_sa
     scan_salt(scanner)?;
     for (name, check) in after_salt {
         if scanner.rest().get(1..).is_some_and(|rest| rest.starts_with(name.as_bytes())) && scanner.take(b",") {
-            scanner.take(name.as_bytes());
+            scanner.take_any(name.as_bytes());
             scan_text(scanner, *check)?;
         }
     }
@@ -194,7 +194,7 @@ fn scan_salt(scanner: &mut Scanner<'_>) -> Result<(), Fault> {
     scanner.expect(b"\"salt\":", "a part without its salt, or a member that it does not have")?;
     let at = scanner.at();
     let salt = scanner.string()?;
-    if salt.raw.len() == 32 && salt.raw.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+    if salt.raw.len() == 32 && is_lower_hex(salt.raw) {
         Ok(())
     } else {
         Err(Fault { at, reason: "a salt is 32 lower-case hex digits" })
@@ -213,7 +213,7 @@ fn scan_sealed<'a>(scanner: &mut Scanner<'a>) -> Result<PartForm<'a>, Fault> {
     scanner.expect(b",\"kid\":", SHAPE)?;
     let at = scanner.at();
     let kid = scanner.string()?;
-    if kid.raw.len() != 32 || !kid.raw.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+    if kid.raw.len() != 32 || !is_lower_hex(kid.raw) {
         return Err(Fault { at, reason: "kid is 32 lower-case hex digits" });
     }
     scanner.expect(b"}}", SHAPE)?;

@@ -2,11 +2,13 @@
 //!
 //! Every refusal names the event, the line, the JSON pointer and the reason.
 
+use std::cell::LazyCell;
+
 use super::MAX_DATA_DEPTH;
 use super::draft::{Actor, Client, Draft, Resource};
 use super::part::{PartText, client_ip};
 use crate::ids::{ActorType, ExternalId, InvalidId, Outcome};
-use crate::json::{Limits, Members, ReadError, Value, place_of, read};
+use crate::json::{Limits, Members, ReadError, Value, item_offsets, line_of, place_of, read};
 use crate::time::Timestamp;
 
 /// The member of `metadata` in which the log notes what it had to change about a source's data. Callers may not send it.
@@ -48,7 +50,7 @@ impl Draft {
     /// When it is no JSON, or not an event that this door may take.
     pub fn from_json(body: &[u8], door: Door) -> Result<Self, PostedError> {
         let value = read(body, LIMITS).map_err(|error| unreadable(0, 0, error))?;
-        Self::from_value(value, door).map_err(|refusal| refusal.in_body(body, 0, ""))
+        Self::from_value(value, door).map_err(|refusal| refusal.in_event(body, 0, 0))
     }
 
     /// Reads a JSON array of at most `max` posted events.
@@ -62,9 +64,15 @@ impl Draft {
             Err(error) => return Err(vec![unreadable(0, 0, error)]),
         };
         check_count(items.len(), max)?;
-        let read =
-            |(index, value)| Self::from_value(value, door).map_err(|refusal| refusal.in_body(body, index, &format!("/{index}")));
-        all_or_nothing(items.into_iter().enumerate().map(read))
+        // Found once, and only when something is refused: each event is then looked through by itself.
+        let offsets = LazyCell::new(|| item_offsets(body));
+        all_or_nothing(items.into_iter().enumerate().map(|(index, value)| {
+            Self::from_value(value, door).map_err(|refusal| {
+                let start = offsets.get(index).copied().unwrap_or(0);
+                let end = offsets.get(index + 1).copied().unwrap_or(body.len());
+                refusal.in_event(&body[start..end], index, line_of(body, start) - 1)
+            })
+        }))
     }
 
     /// Reads newline-delimited JSON: one posted event a line, at most `max`; empty lines are skipped.
@@ -77,10 +85,7 @@ impl Draft {
         check_count(lines.len(), max)?;
         all_or_nothing(lines.into_iter().enumerate().map(|(index, (above, line))| {
             let value = read(line, LIMITS).map_err(|error| unreadable(index, above, error))?;
-            Self::from_value(value, door).map_err(|refusal| {
-                let error = refusal.in_body(line, index, "");
-                PostedError { line: above + error.line, ..error }
-            })
+            Self::from_value(value, door).map_err(|refusal| refusal.in_event(line, index, above))
         }))
     }
 
@@ -179,11 +184,11 @@ impl Refusal {
         Self { pointer: pointer.into(), reason: reason.into() }
     }
 
-    fn in_body(self, body: &[u8], index: usize, prefix: &str) -> PostedError {
+    /// `event` is the event's text, with `above` lines of the body before it.
+    fn in_event(self, event: &[u8], index: usize, above: usize) -> PostedError {
         // A member that is missing has no place of its own: the event that lacks it is shown instead.
-        let event = place_of(body, prefix);
-        let place = place_of(body, &format!("{prefix}{}", self.pointer));
-        PostedError { index, line: place.line.max(event.line), pointer: self.pointer, reason: self.reason }
+        let line = place_of(event, &self.pointer).line.max(place_of(event, "").line);
+        PostedError { index, line: above + line, pointer: self.pointer, reason: self.reason }
     }
 }
 

@@ -63,6 +63,18 @@ pub fn place_of(text: &[u8], pointer: &str) -> Place {
     Place { offset, line: line_of(text, offset), pointer: pointer.to_owned() }
 }
 
+/// Where each item of the array that fills `text` begins.
+pub fn item_offsets(text: &[u8]) -> Vec<usize> {
+    let mut offsets = Vec::new();
+    walk(text, |start, levels| {
+        if matches!(levels, [Level::Array { index }] if *index == offsets.len()) {
+            offsets.push(start);
+        }
+        true
+    });
+    offsets
+}
+
 /// The line, from 1, of byte `offset`.
 pub fn line_of(text: &[u8], offset: usize) -> usize {
     1 + memchr::memchr_iter(b'\n', &text[..offset.min(text.len())]).count()
@@ -157,6 +169,10 @@ mod tests {
         }
         assert_eq!(place_of(text, "/a/1/d").line, 2);
         assert_eq!(place_of(text, "/nowhere").offset, 0);
+        let array = b"[ {\"a\":[1,2]},\n [[],3] , \"x,y\",4 ]";
+        let offsets = item_offsets(array);
+        let expected: Vec<_> = (0..4).map(|index| place_of(array, &format!("/{index}")).offset).collect();
+        assert_eq!((offsets, item_offsets(b"[]"), item_offsets(b"{}")), (expected, vec![], vec![]));
     }
 
     #[test]

@@ -86,16 +86,24 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// Steps over `token` when it stands here.
-    #[inline]
-    pub(crate) fn take(&mut self, token: &[u8]) -> bool {
+    /// Steps over a token whose length is only known when it runs.
+    pub(crate) fn take_any(&mut self, token: &[u8]) -> bool {
         let here = self.text[self.at..].starts_with(token);
         self.at += if here { token.len() } else { 0 };
         here
     }
 
+    /// Steps over `token` when it stands here.
     #[inline]
-    pub(crate) fn expect(&mut self, token: &[u8], reason: &'static str) -> Scanned<()> {
+    pub(crate) fn take<const N: usize>(&mut self, token: &[u8; N]) -> bool {
+        // The length is part of the type, so that a comparison is a few instructions instead of a call.
+        let here = self.text[self.at..].first_chunk() == Some(token);
+        self.at += if here { N } else { 0 };
+        here
+    }
+
+    #[inline]
+    pub(crate) fn expect<const N: usize>(&mut self, token: &[u8; N], reason: &'static str) -> Scanned<()> {
         if self.take(token) { Ok(()) } else { self.fail(reason) }
     }
 
@@ -275,6 +283,12 @@ fn rises(previous: Text<'_>, name: Text<'_>) -> bool {
         (Ok(previous), Ok(name)) => compare_names(previous, name).is_lt(),
         _ => false,
     }
+}
+
+/// Whether these are lower-case hex digits and nothing else.
+pub(crate) fn is_lower_hex(text: &[u8]) -> bool {
+    // Without a branch a byte, many are looked at in one instruction.
+    text.iter().fold(true, |all, byte| all & ((byte.wrapping_sub(b'0') < 10) | (byte.wrapping_sub(b'a') < 6)))
 }
 
 const fn hex_digit(byte: u8) -> u8 {
