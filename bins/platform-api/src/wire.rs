@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use dezky_api::{App, Credentials};
 use dezky_audit::AuditLog;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::data_dir::DataDir;
@@ -23,7 +24,7 @@ pub(crate) fn serve(settings: Settings) -> anyhow::Result<()> {
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
     warn(&settings);
-    let mut stop = StopSignals::new()?;
+    let (stop, stop_now) = stop_signals()?;
     let dir = DataDir::claim(&settings.data_dir).context("the data folder cannot be used")?;
     let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("cannot listen on {}", settings.listen))?;
     let credentials = Credentials::load_or_create(dir.path()).context("the operator's token cannot be used")?;
@@ -32,11 +33,14 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let drain_time = settings.http.limits.drain_time;
     let app = App::new(log.clone(), credentials, settings.http);
     let orderly = async {
-        let stopped = dezky_api::serve(listener, app, stop.received()).await;
+        let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
         log.shutdown(drain_time).await
     };
-    let drained = orderly.await;
+    let drained = tokio::select! {
+        drained = orderly => drained,
+        () = stop_now => anyhow::bail!("a second signal came before everything had ended; what was acknowledged is recorded"),
+    };
     if !drained.complete {
         tracing::warn!(spooled = drained.spooled, "not all that waited was recorded in time");
     }
@@ -83,23 +87,25 @@ fn quoted(path: &str) -> String {
     if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// SIGTERM and SIGINT, caught from the beginning, so that none is lost while the log is opened.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn new() -> anyhow::Result<Self> {
-        let caught = |kind| signal(kind).context("signals cannot be caught");
-        Ok(Self { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+/// Done at the first and at the second SIGTERM or SIGINT. Caught from here on, so that none is lost while the log is opened.
+fn stop_signals() -> anyhow::Result<(impl Future<Output = ()>, impl Future<Output = ()>)> {
+    let caught = |kind| signal(kind).context("signals cannot be caught");
+    let (mut terminate, mut interrupt) = (caught(SignalKind::terminate())?, caught(SignalKind::interrupt())?);
+    let (count, first) = watch::channel(0);
+    let second = first.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            count.send_modify(|count| *count += 1);
+            tracing::info!("stopping: open requests may end, new ones are not taken; a second signal ends it at once");
         }
-        tracing::info!("stopping: open requests may end, new ones are not taken");
-    }
+    });
+    let reached = async |mut count: watch::Receiver<u32>, least: u32| {
+        // The sender lives as long as the runtime.
+        count.wait_for(|count| *count >= least).await.ok();
+    };
+    Ok((reached(first, 1), reached(second, 2)))
 }

@@ -33,7 +33,7 @@ pub struct Limits {
     pub head_time: Duration,
     /// How long a posted body may take to arrive.
     pub body_time: Duration,
-    /// How long an answer may take, but for those of [`crate::Pace::Long`] routes.
+    /// How long an answer may take once the body is there, but for those of [`crate::Pace::Long`] routes.
     pub answer_time: Duration,
     /// How long a client may go without taking any byte of its answer.
     pub stall_time: Duration,
@@ -48,7 +48,7 @@ impl Default for Limits {
             requests: 512,
             exports: 8,
             body_bytes: 16 << 20,
-            bodies_bytes: 64 << 20,
+            bodies_bytes: 32 << 20,
             head_bytes: 32 << 10,
             headers: 64,
             head_time: Duration::from_secs(30),

@@ -12,9 +12,11 @@ pub(crate) mod verify;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use dezky_audit::Stored;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 pub(crate) use health::LastProbe;
 
@@ -41,4 +43,23 @@ impl IntoResponse for Text {
     fn into_response(self) -> Response {
         ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], self.0).into_response()
     }
+}
+
+#[derive(Serialize)]
+struct Broken<'a> {
+    seq: u64,
+    broken: bool,
+    raw: std::borrow::Cow<'a, str>,
+}
+
+/// A stored event: its line as it is; what is no longer a JSON object is shown as text.
+fn write_event(event: &Stored, out: &mut Vec<u8>) {
+    let is_object = event.line.first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(&event.line).is_ok();
+    // IgnoredAny skips over strings without looking whether they are UTF-8.
+    if is_object && str::from_utf8(&event.line).is_ok() {
+        out.extend_from_slice(&event.line);
+        return;
+    }
+    let broken = Broken { seq: event.seq, broken: true, raw: String::from_utf8_lossy(&event.line) };
+    out.append(&mut serde_json::to_vec(&broken).unwrap_or_default());
 }

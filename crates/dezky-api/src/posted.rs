@@ -13,6 +13,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::config::Limits;
@@ -87,9 +88,7 @@ impl FromRequest<App> for Posted {
         let (parts, body) = request.into_parts();
         let lines = are_lines(&parts.headers)?;
         let limits = &app.config.limits;
-        let reading = receive(&parts.headers, body, limits, &app.body_bytes);
-        let late = |_| Problem::new(Code::SlowBody, format!("it was not here after {} s", limits.body_time.as_secs()));
-        let (body, room) = tokio::time::timeout(limits.body_time, reading).await.map_err(late)??;
+        let (body, room) = receive(&parts.headers, body, limits, &app.body_bytes).await?;
         app.metrics.body_received(body.len());
         let long = body.len() > LONG_BYTES;
         let shape = match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
@@ -135,28 +134,33 @@ async fn receive(
     limits: &Limits,
     room: &Arc<Semaphore>,
 ) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
-    let too_large = || {
-        Problem::new(Code::TooLarge, format!("a body has at most {} bytes", limits.body_bytes))
-            .hint("nothing was recorded; send fewer events at once")
-    };
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let most: usize = announced.unwrap_or(limits.body_bytes);
     if most > limits.body_bytes {
-        return Err(too_large());
+        return Err(too_large(limits));
     }
+    let end = Instant::now() + limits.body_time;
+    let full =
+        |_| Problem::new(Code::Overloaded, "too many bodies are being read").hint("nothing was recorded; send it again later");
     let permits = u32::try_from(most).unwrap_or(u32::MAX);
-    let closed = |_| Problem::new(Code::Closing, "nothing was recorded");
-    let room = Arc::clone(room).acquire_many_owned(permits).await.map_err(closed)?;
+    let room = timeout_at(end, Arc::clone(room).acquire_many_owned(permits)).await.map_err(full)?;
+    let room = room.map_err(|_| Problem::new(Code::Closing, "nothing was recorded"))?;
+    let late = |_| Problem::new(Code::SlowBody, format!("it was not here after {} s", limits.body_time.as_secs()));
     let mut received = BytesMut::with_capacity(announced.unwrap_or_default());
     let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = timeout_at(end, chunks.next()).await.map_err(late)? {
         let chunk = chunk.map_err(|error| Problem::new(Code::BrokenBody, "it ended before its end").cause(&error))?;
         if received.len() + chunk.len() > most {
-            return Err(too_large());
+            return Err(too_large(limits));
         }
         received.extend_from_slice(&chunk);
     }
     Ok((received.freeze(), room))
+}
+
+fn too_large(limits: &Limits) -> Problem {
+    Problem::new(Code::TooLarge, format!("a body has at most {} bytes", limits.body_bytes))
+        .hint("nothing was recorded; send fewer events at once")
 }
 
 #[cfg(test)]

@@ -33,16 +33,18 @@ pub enum Rule {
 pub enum Pace {
     /// As [`crate::Limits::answer_time`] says.
     Prompt,
+    /// The same, after what [`crate::Limits::body_time`] leaves the body to arrive.
+    Upload,
     /// As long as the log is.
     Long,
 }
 
-use Pace::{Long, Prompt};
+use Pace::{Long, Prompt, Upload};
 use Rule::{Operator, Public};
 
 /// Every route. There is none that updates or deletes an event.
 pub const ROUTES: [Route; 14] = [
-    route(Operator, Prompt, Method::POST, "/audit/events", |m| on(m, events::post)),
+    route(Operator, Upload, Method::POST, "/audit/events", |m| on(m, events::post)),
     route(Operator, Prompt, Method::GET, "/audit", |m| on(m, list::page)),
     route(Operator, Prompt, Method::GET, "/audit/events/{seq}", |m| on(m, events::get)),
     route(Operator, Prompt, Method::GET, "/audit/events/{seq}/proof", |m| on(m, proofs::event)),

@@ -7,7 +7,7 @@ use dezky_audit_core::ids::Seq;
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use super::{RawJson, json};
+use super::{RawJson, json, write_event};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::idempotency::IdempotencyKey;
@@ -57,11 +57,13 @@ pub(crate) async fn post(
     }
 }
 
-/// The line as it is stored.
+/// The line as it is stored; one that is no longer JSON as the list shows it.
 pub(crate) async fn get(State(app): State<App>, caller: Caller, Path(seq): Path<String>) -> Result<Response, Problem> {
     let seq = parse_seq(&seq)?;
     let stored = app.log.get(&caller.scope, seq).await?.ok_or_else(|| no_such_event(seq))?;
-    Ok(RawJson(stored.line).into_response())
+    let mut shown = Vec::with_capacity(stored.line.len());
+    write_event(&stored, &mut shown);
+    Ok(RawJson(shown).into_response())
 }
 
 pub(super) fn parse_seq(text: &str) -> Result<Seq, Problem> {

@@ -1,11 +1,9 @@
 //! `GET /audit`: a page of events.
 
 use axum::extract::State;
-use dezky_audit::{Page, Stored};
-use serde::Serialize;
-use serde::de::IgnoredAny;
+use dezky_audit::Page;
 
-use super::RawJson;
+use super::{RawJson, write_event};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::parameters::Parameters;
@@ -45,27 +43,10 @@ fn write(page: &Page, length: usize) -> Vec<u8> {
     out
 }
 
-#[derive(Serialize)]
-struct Broken<'a> {
-    seq: u64,
-    broken: bool,
-    raw: std::borrow::Cow<'a, str>,
-}
-
-/// The line as it is; what is no longer JSON is shown as text.
-fn write_event(event: &Stored, out: &mut Vec<u8>) {
-    let is_object = event.line.first() == Some(&b'{') && serde_json::from_slice::<IgnoredAny>(&event.line).is_ok();
-    // IgnoredAny skips over strings without looking whether they are UTF-8.
-    if is_object && str::from_utf8(&event.line).is_ok() {
-        out.extend_from_slice(&event.line);
-        return;
-    }
-    let broken = Broken { seq: event.seq, broken: true, raw: String::from_utf8_lossy(&event.line) };
-    out.append(&mut serde_json::to_vec(&broken).unwrap_or_default());
-}
-
 #[cfg(test)]
 mod tests {
+    use dezky_audit::Stored;
+
     use super::*;
 
     fn written(lines: &[&[u8]]) -> String {

@@ -33,11 +33,11 @@ pub(super) async fn admitted(
             Some(app.requests.try_acquire().map_err(full)?)
         }
     };
-    match pace {
-        Pace::Long => Ok(next.run(request).await),
-        Pace::Prompt => {
-            let late = |_| Problem::new(Code::TimedOut, format!("there was no answer after {} s", limits.answer_time.as_secs()));
-            tokio::time::timeout(limits.answer_time, next.run(request)).await.map_err(late)
-        }
-    }
+    let time = match pace {
+        Pace::Prompt => limits.answer_time,
+        Pace::Upload => limits.body_time + limits.answer_time,
+        Pace::Long => return Ok(next.run(request).await),
+    };
+    let late = |_| Problem::new(Code::TimedOut, format!("there was no answer after {} s", time.as_secs()));
+    tokio::time::timeout(time, next.run(request)).await.map_err(late)
 }

@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
+use dezky_api::internal::around;
 use dezky_api::{HttpConfig, Limits};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -88,6 +91,8 @@ async fn slow_heads_and_slow_bodies_are_cut() {
     let time = Duration::from_millis(200);
     let served = Served::limited(Limits { head_time: time, body_time: time, ..Limits::default() }).await;
     assert_eq!(raw(&served, b"GET /healthz HTTP/1.1\r\nhost:").await, "");
+    // A kept connection that says nothing is a slow head too.
+    assert!(raw(&served, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.starts_with("HTTP/1.1 200 "));
     let token = std::fs::read_to_string(served.dir.path().join("operator.token")).unwrap();
     let head = format!(
         "POST /audit/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{",
@@ -111,7 +116,9 @@ async fn a_request_too_many_is_turned_away_and_health_is_not() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up() {
     let served = Served::limited(Limits { answer_time: Duration::from_nanos(1), ..Limits::default() }).await;
-    let answer = served.post(&event("a.b")).await;
+    served.record(&["a.b"]).await;
+    let taken = served.request(Method::POST, "/audit/checkpoint").send().await.unwrap();
+    let answer = Answer::of(taken).await;
     assert_eq!(
         (answer.status, answer.code().as_str(), answer.header("retry-after")),
         (StatusCode::SERVICE_UNAVAILABLE, "timed-out", "5")
@@ -165,4 +172,19 @@ async fn a_request_that_does_not_end_is_cut_when_the_time_is_over() {
     stream.read_exact(&mut asked).await.unwrap();
     served.stop();
     assert_eq!(served.stopped().await.cut, 1);
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_request_only() {
+    let served = Served::routed(HttpConfig::default(), |app| {
+        async fn fail() {
+            panic!("as the test wants it");
+        }
+        around(Router::new().route("/fail", get(fail)).route("/fine", get(async || "fine")), app)
+    })
+    .await;
+    let failed = served.get("/fail").await;
+    assert_eq!((failed.status, failed.code().as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "internal"));
+    assert!(!failed.text.contains("as the test wants it"));
+    assert_eq!(served.get("/fine").await.text, "fine");
 }

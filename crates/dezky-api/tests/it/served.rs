@@ -1,7 +1,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dezky_api::{App, Credentials, HttpConfig, Limits, Stopped, serve};
+use axum::Router;
+use dezky_api::internal::serve_router;
+use dezky_api::{App, Credentials, HttpConfig, Limits, Stopped};
 use dezky_audit::{AuditLog, Config};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -31,6 +33,11 @@ impl Served {
     }
 
     pub(crate) async fn with(config: HttpConfig) -> Self {
+        Self::routed(config, dezky_api::router).await
+    }
+
+    /// The same server with other routes.
+    pub(crate) async fn routed(config: HttpConfig, routes: impl FnOnce(App) -> Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Config::in_dir(dir.path());
         settings.spool.limit = 2 * settings.spool.segment;
@@ -40,7 +47,8 @@ impl Served {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let app = App::new(log.clone(), credentials, config);
-        let server = tokio::spawn(serve(listener, app, async {
+        let router = routes(app.clone());
+        let server = tokio::spawn(serve_router(listener, app, router, async {
             stopped.await.ok();
         }));
         Self { token: token(dir.path()), log, dir, base, client: reqwest::Client::new(), stop: Some(stop), server }
