@@ -33,17 +33,26 @@ pub struct Parts {
 
 impl App {
     pub fn new(log: AuditLog, credentials: Credentials, config: HttpConfig) -> Self {
-        let limits = &config.limits;
+        let limits = config.limits;
         Self(Arc::new(Parts {
             requests: Semaphore::new(limits.requests),
             body_bytes: Arc::new(Semaphore::new(limits.bodies_bytes.max(limits.body_bytes))),
             exports: Arc::new(Semaphore::new(limits.exports)),
             last_probe: Mutex::new(None),
-            metrics: HttpMetrics::new(log.clone()),
+            metrics: HttpMetrics::new(log.clone(), &limits),
             log,
             credentials,
             config,
         }))
+    }
+}
+
+impl Parts {
+    /// How many bytes of posted bodies are in memory, and how many exports are being streamed.
+    pub(crate) fn in_use(&self) -> (usize, usize) {
+        let limits = &self.config.limits;
+        let bodies = limits.bodies_bytes.max(limits.body_bytes);
+        (bodies - self.body_bytes.available_permits(), limits.exports - self.exports.available_permits())
     }
 }
 

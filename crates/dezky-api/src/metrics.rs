@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::config::Limits;
 use log_numbers::LogNumbers;
 
 /// The server's numbers.
@@ -25,6 +26,8 @@ pub(crate) struct HttpMetrics {
     in_flight: Gauge,
     connections: Gauge,
     body_bytes: Counter<u64, AtomicU64>,
+    bodies_in_memory: Gauge,
+    exports: Gauge,
     registry: Registry,
 }
 
@@ -42,7 +45,7 @@ struct RouteLabels {
 }
 
 impl HttpMetrics {
-    pub(crate) fn new(log: AuditLog) -> Self {
+    pub(crate) fn new(log: AuditLog, limits: &Limits) -> Self {
         let mut registry = Registry::with_prefix("dezky_audit");
         let requests = Family::default();
         // 0.5 ms, doubling to 16 s.
@@ -53,8 +56,21 @@ impl HttpMetrics {
         registry.register("http_requests_in_flight", "Requests that are being answered", in_flight.clone());
         registry.register("http_connections", "Open connections", connections.clone());
         registry.register("http_posted_bytes", "Bytes of posted bodies", body_bytes.clone());
+        let (bodies_in_memory, exports) = (Gauge::default(), Gauge::default());
+        registry.register("http_bodies_bytes", "Bytes reserved for posted bodies in memory", bodies_in_memory.clone());
+        registry.register("http_exports", "Exports that are being streamed", exports.clone());
+        for (name, help, limit) in [
+            ("http_requests_in_flight_limit", "How many requests may be answered at once", limits.requests),
+            ("http_connections_limit", "How many connections may be open", limits.connections),
+            ("http_bodies_bytes_limit", "How many bytes of posted bodies may be in memory", limits.bodies_bytes),
+            ("http_exports_limit", "How many exports may be streamed at once", limits.exports),
+        ] {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(whole(limit));
+            registry.register(name, help, gauge);
+        }
         registry.register_collector(Box::new(LogNumbers::new(log)));
-        Self { requests, seconds, in_flight, connections, body_bytes, registry }
+        Self { requests, seconds, in_flight, connections, body_bytes, bodies_in_memory, exports, registry }
     }
 
     /// A request, until what is returned is dropped.
@@ -77,12 +93,18 @@ impl HttpMetrics {
         self.body_bytes.inc_by(bytes as u64);
     }
 
-    /// All numbers, as OpenMetrics text.
-    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+    /// All numbers, as OpenMetrics text, with these bytes of bodies in memory and these exports being streamed.
+    pub(crate) fn text(&self, bodies_bytes: usize, exports: usize) -> Result<String, fmt::Error> {
+        self.bodies_in_memory.set(whole(bodies_bytes));
+        self.exports.set(whole(exports));
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// One more on a gauge, until it is dropped.

@@ -76,6 +76,24 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Asks it to stop, and again when it has said that it is stopping: whether it succeeded, and what it wrote after that.
+    pub(crate) fn stop_twice(mut self) -> (bool, String) {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, Signal::TERM).unwrap();
+        let mut stderr = BufReader::new(self.child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("stopping") {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended at once");
+        }
+        kill_process(id, Signal::TERM).unwrap();
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().success(), log)
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         // It may have ended already.

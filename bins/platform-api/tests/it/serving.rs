@@ -1,3 +1,4 @@
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -101,4 +102,21 @@ fn listening_to_others_is_warned_of() {
     assert!(!log.contains("no TLS"), "{log}");
     let (_, log) = Service::start_on("0.0.0.0:0", &dir.path().join("b")).stop(Signal::TERM);
     assert!(log.contains("no TLS"), "{log}");
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_open_requests() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path());
+    let mut stream = std::net::TcpStream::connect(service.told("listening on").trim_start_matches("http://")).unwrap();
+    let head = format!(
+        "POST /audit/events HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 9\r\n\r\n",
+        service.token()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // The server asks for the body: from here on the request is open.
+    stream.read_exact(&mut [0; 25]).unwrap();
+    let (ok, log) = service.stop_twice();
+    assert!(!ok && log.contains("a second signal came"), "{log}");
 }

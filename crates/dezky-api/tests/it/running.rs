@@ -58,6 +58,9 @@ async fn numbers_are_told_as_openmetrics() {
         "dezky_audit_head_size 2",
         "dezky_audit_commit_seconds_count 2",
         "dezky_audit_http_requests_in_flight 1",
+        "dezky_audit_http_requests_in_flight_limit 512",
+        "dezky_audit_http_bodies_bytes 0",
+        "dezky_audit_http_exports 0",
     ] {
         assert!(metrics.text.lines().any(|found| found == line), "{line}\n{}", metrics.text);
     }
