@@ -69,11 +69,13 @@ fn insert(path: &Path, batches: &[(Tip, Arc<[NewEvent]>)]) -> Duration {
             let mut event_row = transaction.prepare_cached("INSERT INTO event VALUES (?1, ?2)").unwrap();
             let mut receipt_row = transaction.prepare_cached("INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5)").unwrap();
             for event in batch.iter() {
-                event_row.execute((event.seq.get(), &event.line)).unwrap();
+                event_row.execute((event.seq.get().cast_signed(), &event.line)).unwrap();
                 if let Some(key) = &event.key {
                     let mac = key.content_mac.unwrap();
                     let (source, id) = (key.source.as_str(), key.external_id.as_str());
-                    receipt_row.execute((source, id, event.seq.get(), event.hash.as_bytes(), mac.as_bytes())).unwrap();
+                    receipt_row
+                        .execute((source, id, event.seq.get().cast_signed(), event.hash.as_bytes(), mac.as_bytes()))
+                        .unwrap();
                 }
             }
         }

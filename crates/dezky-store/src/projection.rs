@@ -109,7 +109,23 @@ impl SearchRow {
 /// Text folded for searching: every character to its Unicode lower case by itself, so that folding a part of a text gives
 /// a part of the folded text.
 pub fn fold(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let mut folded = String::with_capacity(text.len());
+    fold_into(text, |character| folded.push(character));
+    folded
+}
+
+/// Puts out the characters of the folded text.
+pub(crate) fn fold_into(text: &str, mut put: impl FnMut(char)) {
+    for character in text.chars() {
+        if character.is_ascii() {
+            put(character.to_ascii_lowercase());
+        } else {
+            character.to_lowercase().for_each(&mut put);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The thread that lets the search copy follow the log.
 //!
-//! It reads new lines and makes rows and terms of them beside the writer, and hands them over in small slices, so that an append
-//! never waits for more than one. While appends come in it keeps to a share of the writer's time, unless it falls behind.
+//! It reads new lines and makes rows and segments of them beside the writer, and hands them over in slices, so that an append
+//! never waits for more than one. After each it waits a little: few large slices cost less than many small ones.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -20,13 +20,13 @@ use crate::error::StoreError;
 use crate::projection::SearchRow;
 
 /// The most events in one slice.
-pub(super) const SLICE: usize = 1_024;
+const SLICE: usize = 4_096;
 /// The most bytes of lines read for one slice.
-const SLICE_BYTES: usize = 4 << 20;
+const SLICE_BYTES: usize = 8 << 20;
 /// How long it takes to notice what another process appended.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// From this many events on, copying takes as much of the writer's time as it needs.
-const FAR_BEHIND: u64 = 8_000;
+/// How long events gather between slices, unless there are enough for another.
+const GATHERING: Duration = Duration::from_millis(250);
 
 /// How the thread is woken and stopped.
 #[derive(Default)]
@@ -39,8 +39,6 @@ pub(super) struct Bell {
 struct Signal {
     news: bool,
     stop: bool,
-    /// Appends since the thread last looked.
-    appends: u64,
     /// Size of the log less what is copied, when the thread last looked.
     behind: u64,
 }
@@ -50,7 +48,6 @@ impl Bell {
     pub(super) fn ring(&self) {
         let mut signal = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         signal.news = true;
-        signal.appends += 1;
         drop(signal);
         self.rung.notify_one();
     }
@@ -73,11 +70,9 @@ impl Bell {
         if signal.stop { None } else { Some(()) }
     }
 
-    /// Notes how far behind the copy is; returns whether there were appends since the last note.
-    fn note(&self, behind: u64) -> bool {
-        let mut signal = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        signal.behind = behind;
-        std::mem::take(&mut signal.appends) > 0
+    /// Notes how far behind the copy is.
+    fn note(&self, behind: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).behind = behind;
     }
 }
 
@@ -115,19 +110,18 @@ fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell) {
             }
             continue;
         };
-        let began = Instant::now();
-        let pause =
-            match writer.run_blocking(move |side| apply(side, &slice)).and_then(|behind| tidy(reader, writer).map(|()| behind)) {
-                Ok(behind) => {
-                    failing = false;
-                    let busy = bell.note(behind);
-                    if busy && behind < FAR_BEHIND { began.elapsed() * 2 } else { Duration::ZERO }
-                }
-                Err(error) => {
-                    report(&mut failing, &error);
-                    PATIENCE
-                }
-            };
+        let done = writer.run_blocking(move |side| apply(side, &slice));
+        let pause = match done.and_then(|behind| tidy(reader, writer).map(|()| behind)) {
+            Ok(behind) => {
+                failing = false;
+                bell.note(behind);
+                if behind < SLICE as u64 { GATHERING } else { Duration::ZERO }
+            }
+            Err(error) => {
+                report(&mut failing, &error);
+                PATIENCE
+            }
+        };
         if bell.wait(pause, false).is_none() {
             return;
         }

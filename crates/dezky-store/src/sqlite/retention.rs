@@ -14,7 +14,7 @@ use super::SqliteStore;
 use super::append::{BLOCK, WriteSide, single};
 use super::fault::Fault;
 use super::index;
-use super::indexer::{SLICE, copied};
+use super::indexer::copied;
 use super::records::guard;
 use super::segment::Segment;
 use super::shelf;
@@ -27,7 +27,9 @@ use crate::log::Stored;
 use crate::projection::SearchRow;
 use crate::retention::{Hot, Restored, Retention, withheld_digest};
 
-/// How many events are restored in one transaction.
+/// How many events leave hot storage in one transaction.
+const SLICE: u64 = 1_024;
+/// How many come back in one: each time they make a segment.
 const RESTORED_SLICE: usize = 4_096;
 
 #[async_trait]
@@ -203,7 +205,7 @@ fn delete_slice(transaction: &Transaction<'_>, batch: &BatchId, fence: &Fence) -
     if batch.end <= border {
         return Ok(true);
     }
-    let last = batch.end.min(border + SLICE as u64);
+    let last = batch.end.min(border + SLICE);
     delete(transaction, border + 1, last)?;
     transaction.prepare_cached("UPDATE log SET border = ?1 WHERE id = 1")?.execute([integer(last)])?;
     // A slice of the copy that was prepared before this does not fit any more.
@@ -253,7 +255,7 @@ fn expire_slice(transaction: &Transaction<'_>) -> Result<u64, Fault> {
         "SELECT seq FROM event e WHERE seq <= (SELECT border FROM log WHERE id = 1)
          AND NOT EXISTS (SELECT 1 FROM restored WHERE e.seq BETWEEN first AND last) ORDER BY seq LIMIT ?1",
     )?;
-    let over = find.query_map([SLICE as i64], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    let over = find.query_map([integer(SLICE)], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
     let mut n = 0;
     for seq in over.iter().filter_map(|seq| u64::try_from(*seq).ok()) {
         delete(transaction, seq, seq)?;

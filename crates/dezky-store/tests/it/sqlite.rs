@@ -272,7 +272,8 @@ async fn a_large_copy_stays_right() {
     let sample = |nth: u64| Sample {
         resource_id: format!("r-{}", nth % 5_000),
         source: ["a", "b", "c"][usize::try_from(nth % 3).unwrap()].to_owned(),
-        ..Sample::at((nth / 10 * 10).wrapping_sub(nth % 7 * 4_000) % 1_000_000).of(["acme", "globex"][usize::from(nth % 11 == 0)])
+        ..Sample::at((nth / 10 * 10).wrapping_sub(nth % 7 * 4_000) % 1_000_000)
+            .of(["acme", "globex"][usize::from(nth.is_multiple_of(11))])
     };
     while samples.len() < 36_000 {
         let from = samples.len() as u64;
