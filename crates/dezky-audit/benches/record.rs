@@ -84,6 +84,13 @@ async fn record(folder: &Path, events: usize, callers: usize) -> (Duration, Vec<
         done.unwrap();
     }
     let time = began.elapsed();
+    let metrics = log.metrics();
+    println!(
+        "         {:.0} % of the time in the store's append; transactions of up to {}; {} events not in the search copy yet",
+        metrics.commit_seconds.sum / time.as_secs_f64() * 100.0,
+        metrics.batch_events.buckets.iter().map(|(bound, n)| format!("{bound}: {n}")).collect::<Vec<_>>().join(", "),
+        metrics.uncopied_events,
+    );
     let batches = batches(&*store).await;
     assert!(log.shutdown(Duration::from_secs(60)).await.complete);
     (time, batches)

@@ -80,16 +80,16 @@ pub struct Histogram {
 impl Metrics {
     pub(crate) fn of(log: &Inner) -> Self {
         let counters = &log.counters;
-        let (queue_events, queue_bytes) = log.queue.depth();
+        let waiting = log.queue.depth();
         let checkpoint = log.newest.borrow().as_ref().map(|record| (record.size, record.at));
         let now = log.world.clock.now();
         let seconds = |ms: u64| std::time::Duration::from_millis(ms).as_secs_f64();
         let last = log.verifier.last();
         let store = log.store.gauges();
         Self {
-            queue_events,
+            queue_events: waiting.events,
             queue_events_limit: log.record_limits.queue_events,
-            queue_bytes,
+            queue_bytes: waiting.bytes,
             queue_bytes_limit: log.record_limits.queue_bytes,
             recorded: counters.recorded.get(),
             duplicates: counters.duplicates.get(),

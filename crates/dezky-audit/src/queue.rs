@@ -19,13 +19,41 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     units: VecDeque<Unit>,
-    events: usize,
-    bytes: usize,
+    /// Of all units that were not launched yet, those included that were taken already.
+    load: Load,
     closed: bool,
 }
 
+/// How much some units are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Load {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Load {
+    pub(crate) fn of(unit: &Unit) -> Self {
+        Self { events: unit.entries.len(), bytes: unit.bytes }
+    }
+
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+
+    const fn minus(self, other: Self) -> Self {
+        Self { events: self.events.saturating_sub(other.events), bytes: self.bytes.saturating_sub(other.bytes) }
+    }
+
+    const fn exceeds(self, events: usize, bytes: usize) -> bool {
+        self.events > events || self.bytes > bytes
+    }
+}
+
 impl Queue {
-    pub(crate) fn new(limits: RecordLimits) -> Self {
+    pub(crate) fn new(mut limits: RecordLimits) -> Self {
+        // A store takes no more at once.
+        limits.batch_events = limits.batch_events.min(RecordLimits::MAX_EVENTS);
+        limits.batch_bytes = limits.batch_bytes.min(RecordLimits::MAX_BYTES);
         Self { limits, state: Mutex::default(), arrived: Notify::new() }
     }
 
@@ -39,11 +67,11 @@ impl Queue {
             if state.closed {
                 return Err(RecordError::Closed);
             }
-            let (events, bytes) = (state.events + unit.entries.len(), state.bytes + unit.bytes);
-            if !state.units.is_empty() && (events > self.limits.queue_events || bytes > self.limits.queue_bytes) {
+            let load = state.load.plus(Load::of(&unit));
+            if state.load.events > 0 && load.exceeds(self.limits.queue_events, self.limits.queue_bytes) {
                 return Err(RecordError::Overloaded);
             }
-            (state.events, state.bytes) = (events, bytes);
+            state.load = load;
             state.units.push_back(unit);
         }
         self.arrived.notify_one();
@@ -54,27 +82,33 @@ impl Queue {
     pub(crate) fn give_back(&self, units: Vec<Unit>) {
         let mut state = self.state();
         for unit in units.into_iter().rev() {
-            state.events += unit.entries.len();
-            state.bytes += unit.bytes;
+            state.load = state.load.plus(Load::of(&unit));
             state.units.push_front(unit);
         }
     }
 
-    /// What waits, up to the limits of a batch; waits for a first one. `None` once the queue is closed and empty.
-    pub(crate) async fn next(&self) -> Option<Vec<Unit>> {
+    /// What waits, up to the limits of a batch that is already `begun`; waits for a first one that fits. `None` once the queue
+    /// is closed and empty. Dropping the future takes nothing. What was taken counts until it is [launched](Queue::launched).
+    pub(crate) async fn next(&self, begun: Load) -> Option<Vec<Unit>> {
         loop {
             {
                 let mut state = self.state();
-                let batch = state.take(self.limits);
+                let batch = state.take(self.limits, begun);
                 if !batch.is_empty() {
                     return Some(batch);
                 }
-                if state.closed {
+                if state.closed && state.units.is_empty() {
                     return None;
                 }
             }
             self.arrived.notified().await;
         }
+    }
+
+    /// Taken units are on their way to the store, and no longer wait.
+    pub(crate) fn launched(&self, load: Load) {
+        let mut state = self.state();
+        state.load = state.load.minus(load);
     }
 
     /// From now on nothing is added; what waits is still handed out.
@@ -93,10 +127,9 @@ impl Queue {
         }
     }
 
-    /// Events and bytes that wait.
-    pub(crate) fn depth(&self) -> (usize, usize) {
-        let state = self.state();
-        (state.events, state.bytes)
+    /// How much waits.
+    pub(crate) fn depth(&self) -> Load {
+        self.state().load
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,15 +138,14 @@ impl Queue {
 }
 
 impl State {
-    fn take(&mut self, limits: RecordLimits) -> Vec<Unit> {
-        let (mut batch, mut events, mut bytes) = (Vec::new(), 0, 0);
+    fn take(&mut self, limits: RecordLimits, begun: Load) -> Vec<Unit> {
+        let (mut batch, mut load) = (Vec::new(), begun);
         while let Some(unit) = self.units.front() {
-            (events, bytes) = (events + unit.entries.len(), bytes + unit.bytes);
-            if !batch.is_empty() && (events > limits.batch_events || bytes > limits.batch_bytes) {
+            let first = load.events == 0;
+            load = load.plus(Load::of(unit));
+            if !first && load.exceeds(limits.batch_events, limits.batch_bytes) {
                 break;
             }
-            self.events -= unit.entries.len();
-            self.bytes -= unit.bytes;
             batch.extend(self.units.pop_front());
         }
         batch

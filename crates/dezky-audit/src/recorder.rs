@@ -1,8 +1,9 @@
 //! The recorder: the one task of a process that appends. Everything that is recorded passes through here.
 //!
 //! It takes what waits, as much as a batch may hold and without waiting for more; answers what is known already; links
-//! the rest to the head that it knows; and appends by compare-and-swap. Nobody gets a receipt before the store has said
-//! that the event is durable. What a crash at each step means:
+//! the rest to the head that it knows; and appends by compare-and-swap. While the store makes one batch durable, the next
+//! one gathers and is looked up. Nobody gets a receipt before the store has said that the event is durable. What a crash
+//! at each step means:
 //!
 //! * before `append`: nothing was written, nobody was told anything;
 //! * during `append`: the store keeps all, or with some stores a prefix, or nothing; nobody was told anything, and whoever
@@ -13,6 +14,7 @@ mod batch;
 mod link;
 mod tenants;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,9 +24,8 @@ use tokio::sync::watch;
 
 use crate::config::RecordLimits;
 use crate::metrics::Counters;
-use crate::queue::Queue;
+use crate::queue::{Load, Queue};
 use crate::record::RecordError;
-use crate::unit::Unit;
 use crate::world::Clock;
 use batch::{Batch, Placed};
 use tenants::TenantTips;
@@ -70,19 +71,31 @@ impl Recorder {
     /// Records until the queue is closed and empty. However it ends, nobody is left waiting.
     pub(crate) async fn run(mut self) {
         let queue = Abandon(Arc::clone(&self.queue));
-        while let Some(units) = queue.0.next().await {
-            self.record(units).await;
+        let mut ahead = Batch::default();
+        loop {
+            if ahead.is_empty() {
+                match queue.0.next(Load::default()).await {
+                    Some(units) => ahead.add(units),
+                    None => break,
+                }
+            }
+            let batch = std::mem::take(&mut ahead);
+            queue.0.launched(batch.load());
+            self.record(batch, &mut ahead).await;
+            let deferred = ahead.take_deferred();
+            queue.0.launched(deferred.iter().map(Load::of).fold(Load::default(), Load::plus));
+            queue.0.give_back(deferred);
         }
     }
 
-    /// Sees to it that each of these units is answered, or goes back to the queue.
-    async fn record(&mut self, units: Vec<Unit>) {
-        let mut batch = Batch::new(units);
+    /// Sees to it that each unit of the batch is answered, or goes back to the queue. What comes in meanwhile gathers in
+    /// `ahead`.
+    async fn record(&mut self, mut batch: Batch, ahead: &mut Batch) {
         let mut unsettled = Vec::new();
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let step = self.attempt(&mut batch, &mut unsettled).await;
+            let step = self.attempt(&mut batch, &mut unsettled, ahead).await;
             batch.answer_finished();
             match step {
                 Ok(Step::Done) => return,
@@ -112,18 +125,21 @@ impl Recorder {
     ///
     /// `unsettled` are places of events whose append had an unknown outcome and may still take effect: only when another
     /// event is known to stand there, or their own, is that over.
-    async fn attempt(&mut self, batch: &mut Batch, unsettled: &mut Vec<Placed>) -> Result<Step, StoreError> {
+    async fn attempt(&mut self, batch: &mut Batch, unsettled: &mut Vec<Placed>, ahead: &mut Batch) -> Result<Step, StoreError> {
         let tip = match self.tip {
             Some(tip) => tip,
             None => {
+                // Another writer may have been there: what was looked up before counts no longer.
                 self.tenants.clear();
+                batch.forget();
+                ahead.forget();
                 let tip = self.store.head().await?.tip();
                 batch.settle(&*self.store, tip.size, unsettled, &self.counters).await?;
                 self.size.send_replace(tip.size);
                 tip
             }
         };
-        batch.screen(&*self.store, &self.counters).await?;
+        batch.screen(&*self.store, None, &self.counters).await?;
         self.queue.give_back(batch.take_deferred());
         let waiting = batch.waiting();
         if waiting.is_empty() {
@@ -137,7 +153,12 @@ impl Recorder {
         // Whatever happens in between, also if this future is dropped: the head is known again only after an answer.
         self.tip = None;
         let begun = Instant::now();
-        let appended = self.store.append(tip, Arc::clone(&linked.events)).await;
+        let store = Arc::clone(&self.store);
+        let appended = tokio::select! {
+            biased;
+            appended = store.append(tip, Arc::clone(&linked.events)) => appended,
+            never = self.gather(ahead, batch) => match never {},
+        };
         self.counters.commit_seconds.observe(begun.elapsed().as_secs_f64());
 
         match appended? {
@@ -162,6 +183,27 @@ impl Recorder {
                 self.counters.outcome_unknown.add(1);
                 unsettled.extend(linked.placed);
                 Ok(Step::Again)
+            }
+        }
+    }
+}
+
+/// What is done while the store is busy with a batch.
+impl Recorder {
+    /// Takes in what comes, and looks up what is known of it, so that it is ready when its turn comes. May be dropped at any
+    /// time: what it was about to look up is looked up later.
+    async fn gather(&mut self, ahead: &mut Batch, busy: &Batch) -> Infallible {
+        loop {
+            match self.queue.next(ahead.load()).await {
+                Some(units) => ahead.add(units),
+                None => std::future::pending().await,
+            }
+            let screened = ahead.screen(&*self.store, Some(busy), &self.counters).await;
+            let waiting = ahead.waiting();
+            let tenants = waiting.iter().filter_map(|place| ahead.tenant(*place));
+            if screened.is_err() || self.tenants.fetch(&*self.store, tenants).await.is_err() {
+                // The store is away. When its turn comes, the batch is told so.
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -10,18 +10,24 @@ use dezky_store::log::MAX_SEEN_KEYS;
 use dezky_store::{EventLog, ReadLimit, Store, StoreError};
 
 use crate::metrics::Counters;
+use crate::queue::Load;
 use crate::record::{Receipt, RecordError, Refusal, RefusalReason};
 use crate::unit::{Answer, Entry, Terms, Unit};
 
+#[derive(Default)]
 pub(super) struct Batch {
     /// Answered units leave a `None`, so that places stay what they are.
     jobs: Vec<Option<Job>>,
+    /// The keys that its screened units are about to write.
+    claimed: HashSet<(Source, ExternalId)>,
     deferred: Vec<Unit>,
 }
 
 struct Job {
     unit: Unit,
     answers: Vec<Option<Answer>>,
+    /// What the log knows of it was looked up.
+    screened: bool,
 }
 
 /// Which event of a batch.
@@ -40,9 +46,25 @@ pub(super) struct Placed {
 }
 
 impl Batch {
-    pub(super) fn new(units: Vec<Unit>) -> Self {
-        let job = |unit: Unit| Some(Job { answers: vec![None; unit.entries.len()], unit });
-        Self { jobs: units.into_iter().map(job).collect(), deferred: Vec::new() }
+    pub(super) fn add(&mut self, units: Vec<Unit>) {
+        let job = |unit: Unit| Some(Job { answers: vec![None; unit.entries.len()], unit, screened: false });
+        self.jobs.extend(units.into_iter().map(job));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.iter().all(Option::is_none)
+    }
+
+    pub(super) fn load(&self) -> Load {
+        self.jobs.iter().flatten().map(|job| Load::of(&job.unit)).fold(Load::default(), Load::plus)
+    }
+
+    /// What was looked up counts no longer.
+    pub(super) fn forget(&mut self) {
+        self.claimed.clear();
+        for job in self.jobs.iter_mut().flatten() {
+            job.screened = false;
+        }
     }
 
     pub(super) fn entry(&self, place: Place) -> Option<&Entry> {
@@ -63,21 +85,20 @@ impl Batch {
         places
     }
 
-    /// Answers the events that the log has already; puts off a unit whose key an earlier one in the batch is about to write:
-    /// next time the log knows it.
-    pub(super) async fn screen(&mut self, store: &dyn Store, counters: &Counters) -> Result<(), StoreError> {
+    /// Answers the events that the log has already; puts off a unit whose key an earlier one in this batch, or one of `busy`,
+    /// is about to write: next time the log knows it. Dropping the future changes nothing.
+    pub(super) async fn screen(&mut self, store: &dyn Store, busy: Option<&Self>, counters: &Counters) -> Result<(), StoreError> {
         let mut places = self.waiting();
-        places.retain(|place| self.key(*place).is_some());
-        if places.is_empty() {
-            return Ok(());
-        }
+        places.retain(|place| self.key(*place).is_some() && !self.is_screened(*place));
         let keys: Vec<_> = places.iter().filter_map(|place| self.key(*place)).collect();
         let mut known = Vec::with_capacity(keys.len());
         for keys in keys.chunks(MAX_SEEN_KEYS) {
             known.extend(store.seen(keys).await?);
         }
-        let mut claimed: HashMap<(Source, ExternalId), usize> = HashMap::new();
-        let mut deferred = HashSet::new();
+        for job in self.jobs.iter_mut().flatten() {
+            job.screened = true;
+        }
+        let mut fresh: HashMap<usize, Vec<(Source, ExternalId)>> = HashMap::new();
         for ((place, key), receipt) in places.into_iter().zip(keys).zip(known) {
             match receipt {
                 Some(receipt) => {
@@ -94,14 +115,19 @@ impl Batch {
                     };
                     self.set(place, answer);
                 }
-                None if deferred.contains(&place.job) => {}
-                None if *claimed.entry(key).or_insert(place.job) == place.job => {}
-                None => {
-                    deferred.insert(place.job);
-                }
+                None => fresh.entry(place.job).or_default().push(key),
             }
         }
-        self.defer(&deferred);
+        for at in 0..self.jobs.len() {
+            let Some(keys) = fresh.remove(&at) else { continue };
+            let taken = |key| self.claimed.contains(key) || busy.is_some_and(|busy| busy.claimed.contains(key));
+            if keys.iter().any(taken) && self.is_untouched(at) {
+                // It will be answered anew, also what was answered now.
+                self.deferred.extend(self.jobs[at].take().map(|job| job.unit));
+            } else {
+                self.claimed.extend(keys);
+            }
+        }
         self.refuse_conflicting();
         Ok(())
     }
@@ -146,7 +172,7 @@ impl Batch {
     /// Answers the units of which every event has its answer.
     pub(super) fn answer_finished(&mut self) {
         for job in &mut self.jobs {
-            if let Some(Job { unit, answers }) = job.take_if(|job| job.answers.iter().all(Option::is_some)) {
+            if let Some(Job { unit, answers, .. }) = job.take_if(|job| job.answers.iter().all(Option::is_some)) {
                 unit.reply(Ok(answers.into_iter().flatten().collect()));
             }
         }
@@ -177,15 +203,14 @@ impl Batch {
         }
     }
 
-    /// Of a unit that goes back nothing has been written: what it was answered so far it will be answered again.
-    fn defer(&mut self, jobs: &HashSet<usize>) {
-        for (at, job) in self.jobs.iter_mut().enumerate() {
-            let untouched = |job: &mut Job| {
-                let written = |answer: &Option<Answer>| matches!(answer, Some(Answer::Recorded(receipt)) if !receipt.duplicate);
-                jobs.contains(&at) && !job.answers.iter().any(written)
-            };
-            self.deferred.extend(job.take_if(untouched).map(|job| job.unit));
-        }
+    fn is_screened(&self, place: Place) -> bool {
+        matches!(self.jobs.get(place.job), Some(Some(job)) if job.screened)
+    }
+
+    /// Whether nothing of the unit has been written.
+    fn is_untouched(&self, at: usize) -> bool {
+        let written = |answer: &Option<Answer>| matches!(answer, Some(Answer::Recorded(receipt)) if !receipt.duplicate);
+        !self.jobs[at].iter().any(|job| job.answers.iter().any(written))
     }
 
     fn refuse_conflicting(&mut self) {
@@ -193,7 +218,7 @@ impl Batch {
             job.unit.terms == Terms::AllOrNothing && job.answers.iter().any(|answer| matches!(answer, Some(Answer::Conflict(_))))
         };
         for job in &mut self.jobs {
-            let Some(Job { unit, answers }) = job.take_if(conflicts) else { continue };
+            let Some(Job { unit, answers, .. }) = job.take_if(conflicts) else { continue };
             let refusals = unit.entries.iter().zip(answers).filter_map(|(entry, answer)| match answer {
                 Some(Answer::Conflict(seq)) => {
                     Some(Refusal { index: entry.index, reason: RefusalReason::ConflictingContent { seq } })
