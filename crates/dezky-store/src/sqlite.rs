@@ -23,6 +23,8 @@ mod indexer;
 mod lane;
 mod log;
 mod plan;
+#[cfg(test)]
+mod plans;
 mod records;
 mod retention;
 mod schema;

@@ -25,7 +25,7 @@ use crate::query::{Cursor, Filter, MAX_LIMIT, Order, Query};
 use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search};
 
 /// The most events that are read from the lines because the copy lacks them.
-const MAX_REST: u64 = 20_000;
+const MAX_REST: u64 = 50_000;
 
 #[async_trait]
 impl Search for SqliteStore {
@@ -53,7 +53,7 @@ impl Search for SqliteStore {
     }
 }
 
-fn list(connection: &Connection, scope: &Scope, query: &Query) -> Result<Page, Fault> {
+pub(super) fn list(connection: &Connection, scope: &Scope, query: &Query) -> Result<Page, Fault> {
     let deadline = Deadline::new(Instant::now(), query.budget);
     let snapshot = connection.unchecked_transaction()?;
     let limit = query.limit.clamp(1, MAX_LIMIT);
@@ -70,7 +70,7 @@ fn list(connection: &Connection, scope: &Scope, query: &Query) -> Result<Page, F
     let mut found: Vec<Place> = rest.iter().filter(|row| wanted(row) && admitted(row)).map(Place::of).collect();
 
     let plan = Plan::new(tenants.as_ref(), &query.filter);
-    let mut walk = Walk::new(&snapshot, plan.as_ref(), query.order, query.after, &query.filter)?;
+    let mut walk = Walk::new(&snapshot, plan, query.order, query.after, &query.filter)?;
     let mut from_copy = Vec::new();
     let end = walk.run(deadline, |place, row| {
         if wanted(&row) {
@@ -104,7 +104,7 @@ fn list(connection: &Connection, scope: &Scope, query: &Query) -> Result<Page, F
     Ok(page)
 }
 
-fn get(connection: &Connection, scope: &Scope, seq: Seq) -> Result<Option<Stored>, Fault> {
+pub(super) fn get(connection: &Connection, scope: &Scope, seq: Seq) -> Result<Option<Stored>, Fault> {
     let seq = seq.get();
     let snapshot = connection.unchecked_transaction()?;
     let Some(line) = line(&mut *snapshot.prepare_cached(LINE)?, seq)? else { return Ok(None) };
@@ -122,7 +122,7 @@ fn get(connection: &Connection, scope: &Scope, seq: Seq) -> Result<Option<Stored
     Ok(Some(Stored { seq, line }))
 }
 
-fn count(connection: &Connection, scope: &Scope, filter: &Filter, budget: Duration) -> Result<Count, Fault> {
+pub(super) fn count(connection: &Connection, scope: &Scope, filter: &Filter, budget: Duration) -> Result<Count, Fault> {
     let deadline = Deadline::new(Instant::now(), budget);
     let snapshot = connection.unchecked_transaction()?;
     let tenants = tenants(scope, filter);
@@ -132,7 +132,7 @@ fn count(connection: &Connection, scope: &Scope, filter: &Filter, budget: Durati
     let wanted = |row: &SearchRow| scope.admits(row.get(Column::TenantSlug)) && filter.matches(row);
     let mut n = rest(&snapshot)?.iter().filter(|row| wanted(row)).count() as u64;
     let plan = Plan::new(tenants.as_ref(), filter);
-    let mut walk = Walk::new(&snapshot, plan.as_ref(), Order::Descending, None, filter)?;
+    let mut walk = Walk::new(&snapshot, plan, Order::Descending, None, filter)?;
     let end = walk.run(deadline, |_, row| {
         n += u64::from(wanted(&row));
         ControlFlow::Continue(())
@@ -140,7 +140,7 @@ fn count(connection: &Connection, scope: &Scope, filter: &Filter, budget: Durati
     Ok(Count { n, exact: end == End::Complete })
 }
 
-fn hourly(
+pub(super) fn hourly(
     connection: &Connection,
     scope: &Scope,
     since: Timestamp,

@@ -97,25 +97,27 @@ fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell) {
     let mut failing = false;
     loop {
         let slice = match next_slice(reader) {
-            Ok(slice) => slice,
-            Err(fault) => {
-                report(&mut failing, &fault.into());
-                None
+            Ok(Some(slice)) => slice,
+            idle => {
+                match idle {
+                    Err(fault) => report(&mut failing, &fault.into()),
+                    Ok(_) => bell.note(0),
+                }
+                if bell.wait(PATIENCE, !failing).is_none() {
+                    return;
+                }
+                continue;
             }
         };
-        let Some(slice) = slice else {
-            bell.note(0);
-            if bell.wait(PATIENCE, !failing).is_none() {
-                return;
-            }
-            continue;
-        };
-        let done = writer.run_blocking(move |side| apply(side, &slice));
-        let pause = match done.and_then(|behind| tidy(reader, writer).map(|()| behind)) {
-            Ok(behind) => {
+        let done = writer.run_blocking(move |side| apply(side, &slice)).and_then(|behind| {
+            bell.note(behind);
+            // Merging can wait until the copy has caught up.
+            if behind < SLICE as u64 { tidy(reader, writer).map(|()| GATHERING) } else { Ok(Duration::ZERO) }
+        });
+        let pause = match done {
+            Ok(pause) => {
                 failing = false;
-                bell.note(behind);
-                if behind < SLICE as u64 { GATHERING } else { Duration::ZERO }
+                pause
             }
             Err(error) => {
                 report(&mut failing, &error);

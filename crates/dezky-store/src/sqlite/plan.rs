@@ -14,7 +14,8 @@ const MAX_TRIGRAMS: usize = 24;
 
 /// What must be among the terms of a row that matches: of each group one alternative, and of that all.
 pub(super) struct Plan {
-    pub(super) groups: Vec<Vec<Vec<u64>>>,
+    /// Terms with how many events of the last segment had them, as far as that is known.
+    pub(super) groups: Vec<Vec<Vec<(u64, usize)>>>,
 }
 
 /// The tenants whose events can match: `None` for all, and for events without one.
@@ -38,20 +39,20 @@ impl Plan {
     /// `None` when no term narrows the question: then every row is looked at, in order.
     pub(super) fn new(tenants: Option<&BTreeSet<&str>>, filter: &Filter) -> Option<Self> {
         let tenant = tenants.filter(|set| set.len() == 1).and_then(|set| set.first().copied());
-        let mut groups: Vec<Vec<Vec<u64>>> = Vec::new();
+        let mut groups: Vec<Vec<Vec<(u64, usize)>>> = Vec::new();
         let mut bound_to_tenant = false;
         for tests in filter.alternatives() {
             if matches!(tests.first(), Some(Test::Is(Column::TenantSlug, _))) {
                 continue;
             }
-            let alternatives: Option<Vec<Vec<u64>>> = tests.iter().map(|test| terms(test, tenant)).collect();
+            let alternatives: Option<Vec<Vec<(u64, usize)>>> = tests.iter().map(|test| terms(test, tenant)).collect();
             if let Some(alternatives) = alternatives {
                 bound_to_tenant |= tenant.is_some() && !matches!(tests.first(), Some(Test::Contains(_)));
                 groups.push(alternatives);
             }
         }
         if let Some(set) = tenants.filter(|set| !bound_to_tenant && set.len() <= MAX_TENANTS) {
-            let is = |value: &&str| vec![Term::Is { tenant: None, column: Column::TenantSlug, value }.number()];
+            let is = |value: &&str| vec![unknown(Term::Is { tenant: None, column: Column::TenantSlug, value })];
             groups.push(set.iter().map(is).collect());
         }
         // What takes few terms comes first: often nothing is left then for the others to be asked about.
@@ -61,16 +62,21 @@ impl Plan {
 }
 
 /// The terms that a row has if it passes the test; `None` when there are none to go by.
-fn terms(test: &Test, tenant: Option<&str>) -> Option<Vec<u64>> {
+fn terms(test: &Test, tenant: Option<&str>) -> Option<Vec<(u64, usize)>> {
     match test {
         Test::Is(Column::ResourceName, _) => None,
-        Test::Is(column, value) => Some(vec![Term::Is { tenant, column: *column, value }.number()]),
-        Test::ActionUnder(prefix) => Some(vec![Term::Under { tenant, prefix }.number()]),
+        Test::Is(column, value) => Some(vec![unknown(Term::Is { tenant, column: *column, value })]),
+        Test::ActionUnder(prefix) => Some(vec![unknown(Term::Under { tenant, prefix })]),
         Test::Contains(text) => {
-            let trigrams: Vec<u64> = trigrams_of(text).map(|trigram| Term::Trigram(trigram).number()).collect();
+            let trigrams: Vec<_> = trigrams_of(text).map(|trigram| unknown(Term::Trigram(trigram))).collect();
             let step = trigrams.len().div_ceil(MAX_TRIGRAMS).max(1);
-            let terms: Vec<u64> = trigrams.into_iter().step_by(step).collect();
+            let terms: Vec<_> = trigrams.into_iter().step_by(step).collect();
             if terms.is_empty() { None } else { Some(terms) }
         }
     }
+}
+
+/// A term of which nothing is known yet.
+fn unknown(term: Term<'_>) -> (u64, usize) {
+    (term.number(), usize::MAX)
 }

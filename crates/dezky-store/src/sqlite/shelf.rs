@@ -162,6 +162,9 @@ fn prefix(labels: &[Label]) -> &[Label] {
     &labels[..fit.count()]
 }
 
+/// This many rows are checked as quickly as another term is asked for.
+const FEW: usize = 4;
+
 /// What answers from the tables of segments, with its statements prepared once.
 pub(super) struct Shelf<'c> {
     block: CachedStatement<'c>,
@@ -173,31 +176,36 @@ impl<'c> Shelf<'c> {
         Ok(Self { block: connection.prepare_cached(BLOCK)?, chunk: connection.prepare_cached(CHUNK_OF)? })
     }
 
-    /// The places in a segment that have what the plan asks for; `None` when there are none.
-    pub(super) fn places(&mut self, label: &Label, plan: &Plan) -> Result<Option<Places>, Fault> {
+    /// The places in a segment that may have what the plan asks for; `None` when there are none. Terms are asked for in the
+    /// order of how many events had them in the segment before, until so few places are left that it is cheaper to check
+    /// their rows.
+    pub(super) fn places(&mut self, label: &Label, plan: &mut Plan) -> Result<Option<Places>, Fault> {
         let mut found: Option<Places> = None;
-        for alternatives in &plan.groups {
+        for alternatives in &mut plan.groups {
+            if found.as_ref().is_some_and(|found| found.count() <= FEW) {
+                break;
+            }
             let mut group = Places::none(label.events);
             for terms in alternatives {
-                // Only what is left by now is worth keeping.
-                let mut all = found.clone();
-                for term in terms {
-                    let mut places = Places::none(label.events);
-                    self.add(label, *term, &mut places)?;
-                    if let Some(all) = &all {
-                        places.keep(all);
-                    }
-                    let over = places.is_empty();
-                    all = Some(places);
-                    if over {
+                let mut left = found.clone();
+                for (term, commonness) in terms.iter_mut() {
+                    if left.as_ref().is_some_and(|left| left.count() <= FEW) {
                         break;
                     }
+                    let mut places = Places::none(label.events);
+                    self.add(label, *term, &mut places)?;
+                    *commonness = places.count();
+                    if let Some(left) = &left {
+                        places.keep(left);
+                    }
+                    left = Some(places);
                 }
-                if let Some(all) = all {
-                    group.join(&all);
+                terms.sort_by_key(|(_, commonness)| *commonness);
+                if let Some(left) = left {
+                    group.join(&left);
                 }
             }
-            if group.is_empty() {
+            if group.count() == 0 {
                 return Ok(None);
             }
             found = Some(group);

@@ -55,7 +55,7 @@ pub(super) enum End {
 pub(super) struct Walk<'a> {
     shelf: Shelf<'a>,
     rows: CachedStatement<'a>,
-    plan: Option<&'a Plan>,
+    plan: Option<Plan>,
     order: Order,
     /// The first and the last place that can be visited, in the order of time.
     range: (Place, Place),
@@ -88,7 +88,7 @@ struct Open {
 impl<'a> Walk<'a> {
     pub(super) fn new(
         connection: &'a Connection,
-        plan: Option<&'a Plan>,
+        plan: Option<Plan>,
         order: Order,
         after: Option<Cursor>,
         filter: &Filter,
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
 
     /// Opens a segment at the first place in the range that the plan admits; `None` when it has none.
     fn open(&mut self, label: &Label) -> Result<Option<Open>, Fault> {
-        let places = match self.plan {
+        let places = match &mut self.plan {
             Some(plan) => match self.shelf.places(label, plan)? {
                 Some(places) => Some(places),
                 None => return Ok(None),
