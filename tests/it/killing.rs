@@ -50,9 +50,9 @@ async fn every_acknowledged_event_survives_a_hundred_kills() {
             Some((id, (event["seq"].as_u64().unwrap(), event["hash"].as_str().unwrap().to_owned())))
         })
         .collect();
-    let acknowledged = acknowledged.lock().unwrap();
+    let acknowledged = acknowledged.lock().unwrap().clone();
     assert!(acknowledged.len() >= 20 * usize::try_from(KILLS).unwrap());
-    for (id, receipt) in acknowledged.iter() {
+    for (id, receipt) in &acknowledged {
         assert_eq!(stored.get(id), Some(receipt), "{id} was acknowledged");
     }
     let live = server.get("/audit/verify").await;

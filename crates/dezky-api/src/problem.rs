@@ -2,10 +2,10 @@
 //!
 //! ```json
 //! {"type": "urn:dezky-audit:problem:no-such-event", "title": "No such event", "status": 404, "code": "no-such-event",
-//!  "detail": "…", "hint": "…", "requestId": "…", "errors": [{"index", "line", "pointer", "reason"}], "moreErrors": true}
+//!  "detail": "…", "hint": "…", "requestId": "…", "errors": [{"index", "line", "pointer", "reason"}]}
 //! ```
 //!
-//! `code` is stable; `hint`, `errors` and `moreErrors` stand where there is something to say. A handler returns a
+//! `code` is stable; `hint` and `errors` stand where there is something to say. A handler returns a
 //! [`Problem`]; what it says in JSON is written by [`crate::layers`], which knows the request.
 
 mod code;
@@ -27,7 +27,6 @@ pub struct Problem {
     detail: String,
     hint: Option<String>,
     refused: Vec<RefusedEvent>,
-    more_refused: bool,
     /// For the server's own log: what the caller need not know.
     cause: Option<String>,
 }
@@ -46,7 +45,7 @@ pub(crate) struct RefusedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), more_refused: false, cause: None }
+        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), cause: None }
     }
 
     #[must_use]
@@ -56,8 +55,8 @@ impl Problem {
     }
 
     #[must_use]
-    pub(crate) fn refusing(mut self, refused: Vec<RefusedEvent>, more: bool) -> Self {
-        (self.refused, self.more_refused) = (refused, more);
+    pub(crate) fn refusing(mut self, refused: Vec<RefusedEvent>) -> Self {
+        self.refused = refused;
         self
     }
 
@@ -87,7 +86,6 @@ impl Problem {
             hint: self.hint.as_deref().or_else(|| self.code.hint()),
             request_id,
             errors: &self.refused,
-            more_errors: self.more_refused,
         };
         serde_json::to_vec(&document).unwrap_or_default().into()
     }
@@ -106,9 +104,6 @@ struct Document<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [RefusedEvent],
-    /// There are, or may be, more than those.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    more_errors: bool,
 }
 
 impl IntoResponse for Problem {

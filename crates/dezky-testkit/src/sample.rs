@@ -56,7 +56,7 @@ impl Random {
         Self(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -65,7 +65,7 @@ impl Random {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.number() % bound
     }
 
     /// A number below `bound`, small ones more often.
@@ -76,8 +76,8 @@ impl Random {
 
     pub fn salt(&mut self) -> Salt {
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.next().to_le_bytes());
-        bytes[8..].copy_from_slice(&self.next().to_le_bytes());
+        bytes[..8].copy_from_slice(&self.number().to_le_bytes());
+        bytes[8..].copy_from_slice(&self.number().to_le_bytes());
         Salt::new(bytes)
     }
 }
@@ -111,7 +111,7 @@ impl Sampler {
         if random.below(20) > 0 {
             let tenant = random.skewed(200);
             draft.tenant = Some(format!("tenant-{tenant:03}").parse().unwrap());
-            draft.partner = (tenant % 3 == 0).then(|| format!("partner-{}", tenant % 7).parse().unwrap());
+            draft.partner = tenant.is_multiple_of(3).then(|| format!("partner-{}", tenant % 7).parse().unwrap());
         }
         let user = random.skewed(5_000);
         draft.actor = Some(Actor {

@@ -7,27 +7,21 @@ use dezky_store::query::InvalidParameter;
 use super::{Code, Problem, RefusedEvent};
 use crate::posted::Places;
 
-/// No more refused events than these are named in one answer, nor does core name more.
-const MAX_NAMED: usize = 100;
-
 impl From<Vec<PostedError>> for Problem {
     fn from(errors: Vec<PostedError>) -> Self {
         let first = errors.first().map(ToString::to_string).unwrap_or_default();
         let refused =
             errors.into_iter().map(|PostedError { index, line, pointer, reason }| RefusedEvent { index, line, pointer, reason });
-        let refused: Vec<_> = refused.collect();
-        let more = refused.len() >= MAX_NAMED;
-        Self::new(Code::InvalidEvents, first).refusing(refused, more)
+        Self::new(Code::InvalidEvents, first).refusing(refused.collect())
     }
 }
 
 /// What the log says about drafts, told of the body they came in.
 pub(crate) fn refused_events(error: RecordError, places: &Places) -> Problem {
     let RecordError::Refused(refusals) = error else { return error.into() };
-    let more = refusals.len() > MAX_NAMED;
     let code =
         if refusals.iter().all(|refusal| is_conflict(&refusal.reason)) { Code::ConflictingContent } else { Code::InvalidEvents };
-    let named: Vec<_> = refusals.into_iter().take(MAX_NAMED).map(member_and_reason).collect();
+    let named: Vec<_> = refusals.into_iter().map(member_and_reason).collect();
     let members: Vec<_> = named.iter().map(|(index, pointer, _)| (*index, *pointer)).collect();
     let lines = places.lines(&members);
     let named: Vec<_> = named
@@ -36,7 +30,7 @@ pub(crate) fn refused_events(error: RecordError, places: &Places) -> Problem {
         .map(|((index, pointer, reason), line)| RefusedEvent { index, line, pointer: pointer.to_owned(), reason })
         .collect();
     let detail = named.first().map(|event| format!("event {}: {}", event.index, event.reason)).unwrap_or_default();
-    Problem::new(code, detail).refusing(named, more)
+    Problem::new(code, detail).refusing(named)
 }
 
 fn is_conflict(reason: &RefusalReason) -> bool {

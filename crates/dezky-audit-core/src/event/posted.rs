@@ -66,11 +66,15 @@ impl Draft {
         check_count(items.len(), max)?;
         // Found once, and only when something is refused: each event is then looked through by itself.
         let offsets = LazyCell::new(|| item_offsets(body));
+        let (mut counted, mut above) = (0, 0);
         all_or_nothing(items.into_iter().enumerate().map(|(index, value)| {
             Self::from_value(value, door).map_err(|refusal| {
                 let start = offsets.get(index).copied().unwrap_or(0);
                 let end = offsets.get(index + 1).copied().unwrap_or(body.len());
-                refusal.in_event(&body[start..end], index, line_of(body, start) - 1)
+                // Lines are counted on from the refusal before: each part of the body once.
+                above += line_of(&body[counted..start], start - counted) - 1;
+                counted = start;
+                refusal.in_event(&body[start..end], index, above)
             })
         }))
     }
@@ -275,15 +279,8 @@ fn all_or_nothing(results: impl Iterator<Item = Result<Draft, PostedError>>) -> 
     for result in results {
         match result {
             Ok(draft) => drafts.push(draft),
-            // Each refusal counts lines from the beginning of the body, so a wholly wrong one is cut short.
             Err(error) => refused.push(error),
-        }
-        if refused.len() == MAX_REFUSED {
-            break;
         }
     }
     if refused.is_empty() { Ok(drafts) } else { Err(refused) }
 }
-
-/// No more refused events than these are named in one answer.
-const MAX_REFUSED: usize = 100;
