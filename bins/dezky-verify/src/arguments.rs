@@ -92,7 +92,7 @@ pub(crate) struct Common {
     /// The secret of an HMAC-SHA-256 key of the log. Whoever can check with it can forge with it
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) hmac_key_file: Option<PathBuf>,
-    /// Keys that open sealed parts: lines of "<kid> <key>", both hex
+    /// Keys that open sealed parts: a kid and its key on each line, both in hex
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) seal_keys: Option<PathBuf>,
     /// One JSON report on standard output

@@ -82,7 +82,7 @@ fn recording_what_the_vectors_hold_gives_their_bytes() {
         let mut salts = salts.into_iter();
         let prepared = Prepared::new(draft, || salts.next().unwrap()).unwrap();
         let tenant = prepared.tenant().map(|slug| {
-            let (seq, hash) = tenants.get(slug).copied().unwrap_or((0, origin.tenant_genesis(slug.as_str())));
+            let (seq, hash) = tenants.get(slug).copied().unwrap_or_else(|| (0, origin.tenant_genesis(slug.as_str())));
             (seq + 1, hash)
         });
         let link = Link {

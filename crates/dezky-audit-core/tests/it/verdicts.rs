@@ -25,8 +25,7 @@ fn trust() -> Trust {
 }
 
 fn walk_lines(walk: &mut Walk, stepper: &mut Stepper, file: &[u8]) {
-    let mut lines = file.split_inclusive(|byte| *byte == b'\n').peekable();
-    while let Some(line) = lines.next() {
+    for line in file.split_inclusive(|byte| *byte == b'\n') {
         let step = line.strip_suffix(b"\n").map_or_else(|| Stepper::unterminated(line), |line| stepper.step(line));
         walk.push(&step);
     }
