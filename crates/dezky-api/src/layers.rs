@@ -16,7 +16,7 @@ use crate::routes::{Pace, Rule};
 pub(crate) use observe::Peer;
 
 /// Around everything, the outermost last: panics become problems, problems become documents, and all of it is observed. The
-/// limits on connections, heads and stalled clients lie further out, in [`crate::server`].
+/// limits on connections, heads and stalled clients lie further out, in the server.
 pub fn around(router: Router<App>, app: App) -> Router {
     router
         .fallback(|| async { Problem::new(Code::NoSuchRoute, "there is nothing here").hint("the log is at /audit") })
