@@ -83,7 +83,7 @@ pub fn check_line<'a>(line: &'a [u8], preimage: &mut Vec<u8>) -> LineCheck<'a> {
             reason: "longer than 1,048,576 bytes",
         });
     }
-    if let Err(error) = std::str::from_utf8(line) {
+    if let Err(error) = simdutf8::compat::from_utf8(line) {
         return malformed(line, &Fault { at: error.valid_up_to(), reason: "bytes that are not UTF-8" });
     }
     match scan(line, preimage) {
