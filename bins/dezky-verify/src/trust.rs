@@ -33,10 +33,10 @@ pub(crate) fn load(common: &Common) -> Result<Trust> {
     }
     let origin =
         common.origin.as_deref().map(str::parse::<Origin>).transpose().map_err(|error| anyhow!("--origin is {error}"))?;
-    let trust = Trust::new(origin, ring, policy)?;
+    let trust = Trust::new(origin, ring, policy.clone())?;
     match &common.hmac_key_file {
         None => Ok(trust),
-        Some(path) => with_hmac(&trust, path, common),
+        Some(path) => with_hmac(&trust, path, policy),
     }
 }
 
@@ -99,13 +99,12 @@ fn load_policy(path: &Path) -> Result<Policy> {
 }
 
 /// An HMAC key belongs to one origin, which must be known before there is such a key.
-fn with_hmac(trust: &Trust, path: &Path, common: &Common) -> Result<Trust> {
+fn with_hmac(trust: &Trust, path: &Path, policy: Option<Policy>) -> Result<Trust> {
     let Some(origin) = trust.origin() else { bail!("--hmac-key-file needs the log's name: give --origin") };
     let secret = HmacSecret::from_file_contents(read_small(path)?)
         .with_context(|| format!("{} holds no usable secret", path.display()))?;
     let name = KeyName::new(origin.as_str()).map_err(|error| anyhow!("{error}"))?;
     let mut ring = trust.keys().clone();
     ring.add(VerifyingKey::hmac(name, &secret)).map_err(|error| anyhow!("{error}"))?;
-    let policy = common.policy.as_deref().map(load_policy).transpose()?;
     Ok(Trust::new(Some(origin.clone()), ring, policy)?)
 }

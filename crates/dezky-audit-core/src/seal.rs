@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::base64;
 use crate::event::{PartForm, PartName, read_part_form};
 use crate::hash::Hash;
+use crate::json::is_lower_hex;
 
 /// The alg of a sealed part.
 pub const ALGORITHM: &str = "HKDF-A256GCM";
@@ -58,7 +59,7 @@ impl SealKeys {
             }
             let error = SealKeysError { line: index + 1 };
             let (kid, key) = line.split_once(char::is_whitespace).ok_or_else(|| error.clone())?;
-            let is_kid = kid.len() == 32 && kid.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let is_kid = kid.len() == 32 && is_lower_hex(kid.as_bytes());
             let bytes = HEXLOWER.decode(key.trim().as_bytes()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
             match bytes {
                 Some(bytes) if is_kid => keys.0.insert(kid.to_owned(), Zeroizing::new(bytes)),

@@ -87,15 +87,16 @@ impl<'t> ArchiveWalk<'t> {
                 None
             }
         };
-        let signed = manifest.as_ref().is_some_and(|manifest| self.check_trust(manifest, batch, &place));
+        let head = manifest.as_ref().and_then(|manifest| self.check_trust(manifest, batch, &place));
+        let signed = head.is_some();
         if !self.check_position(start, end, manifest.as_ref().filter(|_| signed), &place) {
             return;
         }
         if let Some(manifest) = &manifest {
             self.check_link(manifest, &place);
-            if signed {
-                self.walk.add_head(self.head(manifest, &place));
-            }
+        }
+        if let Some(head) = head {
+            self.walk.add_head(head);
         }
         let object = batch.events.to_string();
         match events {
@@ -132,8 +133,8 @@ impl<'t> ArchiveWalk<'t> {
         report
     }
 
-    /// Whether the manifest is this log's and a known log key signed it.
-    fn check_trust(&mut self, manifest: &Manifest, batch: &PlannedBatch, place: &str) -> bool {
+    /// The head that the manifest states, when it is this log's and a known log key signed it.
+    fn check_trust(&mut self, manifest: &Manifest, batch: &PlannedBatch, place: &str) -> Option<TrustedHead> {
         let start = batch.manifest.start.get();
         let mut own = true;
         if let Some(origin) = self.trust.origin().filter(|origin| **origin != manifest.origin) {
@@ -158,7 +159,17 @@ impl<'t> ArchiveWalk<'t> {
             self.walk.add_finding(Finding::new(Kind::ManifestSignatureMismatch, At::StartSeq(start), message).in_place(place));
             own = false;
         }
-        own && verdict.signed.iter().any(|key| key.name.as_str() == manifest.origin.as_str())
+        own &= verdict.signed.iter().any(|key| key.name.as_str() == manifest.origin.as_str());
+        own.then(|| TrustedHead {
+            size: manifest.end.get(),
+            root: manifest.root,
+            head_hash: None,
+            source: HeadSource::Archive,
+            trust: verdict.signed.iter().map(ToString::to_string).collect(),
+            cosigned_at: None,
+            batch_start: Some(start),
+            place: Some(place.to_owned()),
+        })
     }
 
     /// Whether the batch begins where the walk stands, or can be reached from there.
@@ -221,20 +232,6 @@ impl<'t> ArchiveWalk<'t> {
             compare(Kind::ManifestRootMismatch, "prevRootHash", tree.root().to_base64(), manifest.prev_root.to_base64());
         }
         findings.into_iter().for_each(|finding| self.walk.add_finding(finding));
-    }
-
-    fn head(&self, manifest: &Manifest, place: &str) -> TrustedHead {
-        let verdict = manifest.check_signatures(self.trust.keys());
-        TrustedHead {
-            size: manifest.end.get(),
-            root: manifest.root,
-            head_hash: None,
-            source: HeadSource::Archive,
-            trust: verdict.signed.iter().map(ToString::to_string).collect(),
-            cosigned_at: None,
-            batch_start: Some(manifest.start.get()),
-            place: Some(place.to_owned()),
-        }
     }
 
     /// Compares an unsigned manifest's root with the events; a signed one is a head that the walk meets.
