@@ -2,7 +2,7 @@
 //!
 //! It takes what waits, as much as a batch may hold and without waiting for more; answers what is known already; links
 //! the rest to the head that it knows; and appends by compare-and-swap. While the store makes one batch durable, the next
-//! one gathers and is looked up. Nobody gets a receipt before the store has said that the event is durable. What a crash
+//! one gathers and is linked behind it; when it turns out otherwise, it is linked anew. Nobody gets a receipt before the store has said that the event is durable. What a crash
 //! at each step means:
 //!
 //! * before `append`: nothing was written, nobody was told anything;
@@ -18,7 +18,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dezky_audit_core::ids::Origin;
+use dezky_audit_core::ids::{Origin, TenantSlug};
 use dezky_store::{Append, Store, StoreError, Tip};
 use tokio::sync::watch;
 
@@ -27,11 +27,14 @@ use crate::metrics::Counters;
 use crate::queue::{Load, Queue};
 use crate::record::RecordError;
 use crate::world::Clock;
-use batch::{Batch, Placed};
+use batch::{Batch, Lookup, Placed};
+use link::Chain;
 use tenants::TenantTips;
 
 /// Appends that are given up only because other writers are always quicker.
 const MAX_RACES: u32 = 1_000;
+/// Batches that are looked up first after one that repeated an event.
+const SUSPICION: u32 = 64;
 
 pub(crate) struct Recorder {
     store: Arc<dyn Store>,
@@ -45,6 +48,8 @@ pub(crate) struct Recorder {
     tip: Option<Tip>,
     /// Where tenants' streams end. Only as good as `tip`. Owned by this task.
     tenants: TenantTips,
+    /// Batches that are still looked up first.
+    suspicion: u32,
 }
 
 /// What became of one attempt.
@@ -65,7 +70,8 @@ impl Recorder {
         limits: RecordLimits,
     ) -> Self {
         let origin = store.origin().clone();
-        Self { store, clock, queue, counters, size, origin, tip: None, tenants: TenantTips::new(limits.tenant_heads) }
+        let tenants = TenantTips::new(limits.tenant_heads);
+        Self { store, clock, queue, counters, size, origin, tip: None, tenants, suspicion: SUSPICION }
     }
 
     /// Records until the queue is closed and empty. However it ends, nobody is left waiting.
@@ -139,40 +145,50 @@ impl Recorder {
                 tip
             }
         };
-        batch.screen(&*self.store, None, &self.counters).await?;
+        if batch.base().is_some_and(|base| base != tip) {
+            batch.forget();
+        }
+        let repeated = batch.screen(&*self.store, self.lookup(), None, &self.counters).await?;
+        self.suspect(repeated);
         self.queue.give_back(batch.take_deferred());
-        let waiting = batch.waiting();
-        if waiting.is_empty() {
+        self.tenants.fetch(&*self.store, batch.tenants()).await?;
+        batch.link(&self.origin, tip, || self.clock.now(), |slug| self.tenants.tip(slug))?;
+        let Some(mut chain) = batch.take_chain().filter(|chain| !chain.placed().is_empty()) else {
             self.tip = Some(tip);
             return Ok(Step::Done);
-        }
-        self.tenants.fetch(&*self.store, waiting.iter().filter_map(|place| batch.tenant(*place))).await?;
-        let linked = link::link(&self.origin, tip, self.clock.now(), batch, waiting, &self.tenants)?;
+        };
 
-        self.counters.batch_events.observe(linked.events.len() as f64);
+        self.counters.batch_events.observe(chain.placed().len() as f64);
         // Whatever happens in between, also if this future is dropped: the head is known again only after an answer.
         self.tip = None;
         let begun = Instant::now();
         let store = Arc::clone(&self.store);
+        let events = chain.take_events();
         let appended = tokio::select! {
             biased;
-            appended = store.append(tip, Arc::clone(&linked.events)) => appended,
-            never = self.gather(ahead, batch) => match never {},
+            appended = store.append(tip, events) => appended,
+            never = self.gather(ahead, batch, &chain) => match never {},
         };
         self.counters.commit_seconds.observe(begun.elapsed().as_secs_f64());
 
-        match appended? {
+        let appended = appended?;
+        if !matches!(appended, Append::Appended { n } if n == chain.placed().len()) {
+            self.suspect(true);
+            batch.forget();
+        }
+        match appended {
             Append::Appended { n } => {
                 // These places are taken now, so nothing that was sent before can still come to stand there.
                 unsettled.clear();
                 self.counters.recorded.add(n as u64);
-                batch.recorded(&linked.placed[..n.min(linked.placed.len())]);
-                if n < linked.placed.len() {
+                let placed = chain.placed();
+                batch.recorded(&placed[..n.min(placed.len())]);
+                if n < placed.len() {
                     return Ok(Step::Again);
                 }
-                self.tenants.advance(linked.tenants);
-                self.size.send_replace(linked.tip.size);
-                self.tip = Some(linked.tip);
+                self.tip = Some(chain.tip());
+                self.size.send_replace(chain.tip().size);
+                self.tenants.advance(chain.into_tenants());
                 Ok(Step::Done)
             }
             Append::Conflict => {
@@ -181,31 +197,46 @@ impl Recorder {
             }
             Append::OutcomeUnknown => {
                 self.counters.outcome_unknown.add(1);
-                unsettled.extend(linked.placed);
+                unsettled.extend_from_slice(chain.placed());
                 Ok(Step::Again)
             }
         }
+    }
+
+    /// Looking a key up costs a question, and writing one that is there an attempt: after a repetition, more are expected.
+    const fn lookup(&self) -> Lookup {
+        if self.suspicion > 0 { Lookup::Everyone } else { Lookup::Several }
+    }
+
+    fn suspect(&mut self, repeated: bool) {
+        self.suspicion = if repeated { SUSPICION } else { self.suspicion.saturating_sub(1) };
     }
 }
 
 /// What is done while the store is busy with a batch.
 impl Recorder {
-    /// Takes in what comes, and looks up what is known of it, so that it is ready when its turn comes. May be dropped at any
-    /// time: what it was about to look up is looked up later.
-    async fn gather(&mut self, ahead: &mut Batch, busy: &Batch) -> Infallible {
+    /// Takes in what comes, looks it up and links it behind the `chain` that the store has of `busy`, so that it is ready when
+    /// its turn comes. May be dropped at any time: what it was about to look up is looked up later.
+    async fn gather(&mut self, ahead: &mut Batch, busy: &Batch, chain: &Chain) -> Infallible {
         loop {
             match self.queue.next(ahead.load()).await {
                 Some(units) => ahead.add(units),
                 None => std::future::pending().await,
             }
-            let screened = ahead.screen(&*self.store, Some(busy), &self.counters).await;
-            let waiting = ahead.waiting();
-            let tenants = waiting.iter().filter_map(|place| ahead.tenant(*place));
-            if screened.is_err() || self.tenants.fetch(&*self.store, tenants).await.is_err() {
+            if self.prepare(ahead, busy, chain).await.is_err() {
                 // The store is away. When its turn comes, the batch is told so.
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    async fn prepare(&mut self, ahead: &mut Batch, busy: &Batch, chain: &Chain) -> Result<(), StoreError> {
+        if ahead.screen(&*self.store, self.lookup(), Some(busy), &self.counters).await? {
+            self.suspect(true);
+        }
+        self.tenants.fetch(&*self.store, ahead.tenants()).await?;
+        let stream = |slug: &TenantSlug| chain.tenant(slug).or_else(|| self.tenants.tip(slug));
+        ahead.link(&self.origin, chain.tip(), || self.clock.now(), stream)
     }
 }
 

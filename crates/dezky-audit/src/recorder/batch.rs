@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use dezky_audit_core::event::{LineCheck, check_line};
 use dezky_audit_core::hash::Hash;
-use dezky_audit_core::ids::{ExternalId, Seq, Source, TenantSlug};
+use dezky_audit_core::ids::{ExternalId, Origin, Seq, Source, TenantSlug};
+use dezky_audit_core::time::Timestamp;
 use dezky_store::log::MAX_SEEN_KEYS;
-use dezky_store::{EventLog, ReadLimit, Store, StoreError};
+use dezky_store::{EventLog, ReadLimit, Store, StoreError, Tip};
 
+use super::link::Chain;
+use super::tenants::TenantTip;
 use crate::metrics::Counters;
 use crate::queue::Load;
 use crate::record::{Receipt, RecordError, Refusal, RefusalReason};
@@ -21,13 +24,25 @@ pub(super) struct Batch {
     /// The keys that its screened units are about to write.
     claimed: HashSet<(Source, ExternalId)>,
     deferred: Vec<Unit>,
+    /// Its screened events, linked, as far as that has been done.
+    chain: Option<Chain>,
 }
 
 struct Job {
     unit: Unit,
     answers: Vec<Option<Answer>>,
-    /// What the log knows of it was looked up.
+    /// Its keys are claimed, and what the log knows of them was looked up where that is done first.
     screened: bool,
+    /// Its events are in the chain.
+    linked: bool,
+}
+
+/// Whose keys are looked up before they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lookup {
+    Everyone,
+    /// A single event with a known key is refused by the store, and looked up then; of several, some would stand already.
+    Several,
 }
 
 /// Which event of a batch.
@@ -47,7 +62,10 @@ pub(super) struct Placed {
 
 impl Batch {
     pub(super) fn add(&mut self, units: Vec<Unit>) {
-        let job = |unit: Unit| Some(Job { answers: vec![None; unit.entries.len()], unit, screened: false });
+        let job = |unit: Unit| {
+            let answers = vec![None; unit.entries.len()];
+            Some(Job { answers, unit, screened: false, linked: false })
+        };
         self.jobs.extend(units.into_iter().map(job));
     }
 
@@ -59,24 +77,59 @@ impl Batch {
         self.jobs.iter().flatten().map(|job| Load::of(&job.unit)).fold(Load::default(), Load::plus)
     }
 
-    /// What was looked up counts no longer.
+    /// What was looked up counts no longer, nor what was linked.
     pub(super) fn forget(&mut self) {
         self.claimed.clear();
+        self.chain = None;
         for job in self.jobs.iter_mut().flatten() {
-            job.screened = false;
+            (job.screened, job.linked) = (false, false);
         }
     }
 
-    pub(super) fn entry(&self, place: Place) -> Option<&Entry> {
+    /// Links what is screened and not linked yet, behind what is, or behind `tip`. `stream` tells where a tenant's stream
+    /// ends there.
+    pub(super) fn link(
+        &mut self,
+        origin: &Origin,
+        tip: Tip,
+        now: impl FnOnce() -> Timestamp,
+        stream: impl Fn(&TenantSlug) -> Option<TenantTip>,
+    ) -> Result<(), StoreError> {
+        let mut chain = self.chain.take().unwrap_or_else(|| Chain::new(tip, now()));
+        for (at, job) in self.jobs.iter_mut().enumerate() {
+            let Some(job) = job.as_mut().filter(|job| job.screened && !job.linked) else { continue };
+            job.linked = true;
+            let unanswered = job.answers.iter().zip(&job.unit.entries).enumerate().filter(|(_, (answer, _))| answer.is_none());
+            for (nth, (_, entry)) in unanswered {
+                chain.push(origin, Place { job: at, entry: nth }, entry, entry.prepared.tenant().and_then(&stream))?;
+            }
+        }
+        self.chain = Some(chain);
+        Ok(())
+    }
+
+    /// The tip behind which it is linked.
+    pub(super) fn base(&self) -> Option<Tip> {
+        self.chain.as_ref().map(Chain::base)
+    }
+
+    /// Its linked events, to be appended.
+    pub(super) fn take_chain(&mut self) -> Option<Chain> {
+        self.chain.take()
+    }
+
+    /// The tenants of the events that are not linked yet.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantSlug> {
+        let unlinked = self.jobs.iter().flatten().filter(|job| !job.linked);
+        unlinked.flat_map(|job| &job.unit.entries).filter_map(|entry| entry.prepared.tenant())
+    }
+
+    fn entry(&self, place: Place) -> Option<&Entry> {
         self.jobs.get(place.job)?.as_ref()?.unit.entries.get(place.entry)
     }
 
-    pub(super) fn tenant(&self, place: Place) -> Option<&TenantSlug> {
-        self.entry(place)?.prepared.tenant()
-    }
-
     /// The events without an answer, in order.
-    pub(super) fn waiting(&self) -> Vec<Place> {
+    fn waiting(&self) -> Vec<Place> {
         let mut places = Vec::new();
         for (at, job) in self.jobs.iter().enumerate() {
             let answers = job.iter().flat_map(|job| job.answers.iter().enumerate());
@@ -85,16 +138,28 @@ impl Batch {
         places
     }
 
-    /// Answers the events that the log has already; puts off a unit whose key an earlier one in this batch, or one of `busy`,
-    /// is about to write: next time the log knows it. Dropping the future changes nothing.
-    pub(super) async fn screen(&mut self, store: &dyn Store, busy: Option<&Self>, counters: &Counters) -> Result<(), StoreError> {
+    /// Answers the events of which the log is found to have them already; puts off a unit whose key an earlier one in this
+    /// batch, or one of `busy`, is about to write: next time the log knows it. Tells whether there was any of either.
+    /// Dropping the future changes nothing.
+    pub(super) async fn screen(
+        &mut self,
+        store: &dyn Store,
+        lookup: Lookup,
+        busy: Option<&Self>,
+        counters: &Counters,
+    ) -> Result<bool, StoreError> {
         let mut places = self.waiting();
         places.retain(|place| self.key(*place).is_some() && !self.is_screened(*place));
+        // Those to be looked up in front.
+        places.sort_by_key(|place| lookup == Lookup::Several && self.is_alone(*place));
         let keys: Vec<_> = places.iter().filter_map(|place| self.key(*place)).collect();
+        let looked_up = places.iter().take_while(|place| lookup == Lookup::Everyone || !self.is_alone(**place)).count();
         let mut known = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(MAX_SEEN_KEYS) {
+        for keys in keys[..looked_up].chunks(MAX_SEEN_KEYS) {
             known.extend(store.seen(keys).await?);
         }
+        known.resize(keys.len(), None);
+        let mut repeated = known.iter().any(Option::is_some);
         for job in self.jobs.iter_mut().flatten() {
             job.screened = true;
         }
@@ -123,13 +188,14 @@ impl Batch {
             let taken = |key| self.claimed.contains(key) || busy.is_some_and(|busy| busy.claimed.contains(key));
             if keys.iter().any(taken) && self.is_untouched(at) {
                 // It will be answered anew, also what was answered now.
+                repeated = true;
                 self.deferred.extend(self.jobs[at].take().map(|job| job.unit));
             } else {
                 self.claimed.extend(keys);
             }
         }
         self.refuse_conflicting();
-        Ok(())
+        Ok(repeated)
     }
 
     /// The units that were put off.
@@ -201,6 +267,11 @@ impl Batch {
         if let Some(Some(job)) = self.jobs.get_mut(place.job) {
             job.answers[place.entry] = Some(answer);
         }
+    }
+
+    /// Whether its unit has no other event.
+    fn is_alone(&self, place: Place) -> bool {
+        matches!(self.jobs.get(place.job), Some(Some(job)) if job.unit.entries.len() == 1)
     }
 
     fn is_screened(&self, place: Place) -> bool {
