@@ -55,6 +55,7 @@ macro_rules! conformance_suite {
             free_text_is_folded
             pages_neither_skip_nor_repeat
             pages_stay_whole_while_events_arrive
+            a_page_of_long_lines_is_short
             no_time_still_gets_to_the_end
             a_plain_time_begins_a_page
             scopes_hide_foreign_events

@@ -20,6 +20,8 @@ pub const MAX_VALUE_BYTES: usize = 4_096;
 pub const MAX_TEXT_CHARS: usize = 256;
 /// The most events on one page.
 pub const MAX_LIMIT: usize = 500;
+/// A page ends before the event whose line would bring it above this many bytes, unless that is its first.
+pub const MAX_PAGE_BYTES: usize = 4 << 20;
 
 /// A question for a page of events.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -80,7 +80,8 @@ pub trait Search: Send + Sync {
     /// A page of the events that match, ordered by (`at`, `seq`).
     ///
     /// Following `next` until it is `None` returns every event that matched when the first page was asked for and stays
-    /// hot, once, whatever is appended meanwhile. The page ends at the query's limit, or when its time budget is used up;
+    /// hot, once, whatever is appended meanwhile. The page ends at the query's limit, at
+    /// [`MAX_PAGE_BYTES`](crate::query::MAX_PAGE_BYTES) of lines, or when its time budget is used up;
     /// every page makes progress, so that following `next` comes to an end.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use dezky_audit_core::ids::{Seq, TenantSlug};
 use super::scribe::{Sample, Scribe};
 use super::{Fixture, all_pages, ordered, origin, query, time};
 use crate::log::{NewEvent, ReadLimit};
-use crate::query::{Cursor, Order, Query};
+use crate::query::{Cursor, MAX_PAGE_BYTES, Order, Query};
 use crate::search::{CountBy, Scope};
 use crate::{Store, StoreError};
 
@@ -217,6 +217,30 @@ pub async fn pages_stay_whole_while_events_arrive(fresh: impl AsyncFn() -> Fixtu
         let distinct: BTreeSet<u64> = seqs.iter().copied().collect();
         assert_eq!(distinct.len(), seqs.len(), "an event came twice ({order:?})");
         assert!((1..=before).all(|seq| distinct.contains(&seq)), "an event was left out ({order:?})");
+    }
+}
+
+/// However long the lines, a page has a bound in bytes, and the pages together have every event once.
+pub async fn a_page_of_long_lines_is_short(fresh: impl AsyncFn() -> Fixture) {
+    let Fixture { store, .. } = fresh().await;
+    let text = "x".repeat(4_096);
+    let long = |nth: u64| Sample {
+        actor_id: text.clone(),
+        actor_email: text.clone(),
+        resource_id: text.clone(),
+        resource_name: text.clone(),
+        ..Sample::at(1_000_000 + nth / 7)
+    };
+    let samples: Vec<Sample> = (0..400).map(long).collect();
+    filled(&*store, &samples).await;
+    for order in ["asc", "desc"] {
+        let query = query(&[("limit", "500"), ("order", order)]);
+        let page = store.list(&Scope::All, &query).await.unwrap();
+        let bytes: usize = page.events.iter().map(|stored| stored.line.len()).sum();
+        assert!(bytes <= MAX_PAGE_BYTES && page.events.len() < samples.len() && page.next.is_some(), "{bytes}");
+        assert!(bytes + page.events[0].line.len() > MAX_PAGE_BYTES - 1_024, "{bytes}");
+        let places = samples.iter().zip(1_u64..).map(|(sample, seq)| (sample.at, seq)).collect();
+        assert_eq!(all_pages(&*store, &Scope::All, &query).await, ordered(places, query.order));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::copy::{Checked, SearchCopy};
 use crate::error::StoreError;
 use crate::log::{EventLog, ReadLimit, Stored};
 use crate::projection::{Column, SearchRow};
-use crate::query::{Cursor, Filter, MAX_LIMIT, Order, Query};
+use crate::query::{Cursor, Filter, MAX_LIMIT, MAX_PAGE_BYTES, Order, Query};
 use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search};
 
 #[async_trait]
@@ -31,7 +31,7 @@ impl Search for MemoryStore {
             Order::Descending => Box::new(ascending.rev()),
         };
         let mut page = Page { events: Vec::new(), next: None, visited: 0, out_of_time: false };
-        let mut last = None;
+        let (mut last, mut bytes) = (None, 0);
         for (at, seq) in places.filter(|(at, seq)| query.after.is_none_or(|cursor| cursor.admits(*at, *seq))) {
             page.out_of_time = last.is_some() && started.elapsed() > query.budget;
             if page.out_of_time || page.events.len() >= query.limit.clamp(1, MAX_LIMIT) {
@@ -39,11 +39,16 @@ impl Search for MemoryStore {
                 return Ok(page);
             }
             page.visited += 1;
-            last = Some((*at, *seq));
+            let before = last.replace((*at, *seq));
             if let Some(entry) = state.events.get(seq)
                 && scope.admits(entry.row.get(Column::TenantSlug))
                 && query.filter.matches(&entry.row)
             {
+                bytes += entry.line.len();
+                if bytes > MAX_PAGE_BYTES && !page.events.is_empty() {
+                    page.next = before.map(|(at, seq)| Cursor { at, seq, order: query.order });
+                    return Ok(page);
+                }
                 page.events.push(Stored { seq: *seq, line: entry.line.clone() });
             }
         }

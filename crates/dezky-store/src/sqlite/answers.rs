@@ -21,7 +21,7 @@ use super::walk::{Deadline, End, Walk, row_of};
 use crate::error::StoreError;
 use crate::log::Stored;
 use crate::projection::{Column, SearchRow};
-use crate::query::{Cursor, Filter, MAX_LIMIT, Order, Query};
+use crate::query::{Cursor, Filter, MAX_LIMIT, MAX_PAGE_BYTES, Order, Query};
 use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search};
 
 /// The most events that are read from the lines because the copy lacks them.
@@ -96,10 +96,18 @@ pub(super) fn list(connection: &Connection, scope: &Scope, query: &Query) -> Res
         page.next = found.last().map(|place| Cursor { at: place.at(), seq: place.seq, order: query.order });
     }
     let mut statement = snapshot.prepare_cached(LINE)?;
-    for Place { seq, .. } in found {
-        if let Some(line) = line(&mut statement, seq)? {
-            page.events.push(Stored { seq, line });
+    let (mut bytes, mut before) = (0, None);
+    for place in found {
+        if let Some(line) = line(&mut statement, place.seq)? {
+            bytes += line.len();
+            if bytes > MAX_PAGE_BYTES && !page.events.is_empty() {
+                page.out_of_time = false;
+                page.next = before.map(|place: Place| Cursor { at: place.at(), seq: place.seq, order: query.order });
+                break;
+            }
+            page.events.push(Stored { seq: place.seq, line });
         }
+        before = Some(place);
     }
     Ok(page)
 }
