@@ -1,10 +1,13 @@
 //! The binaries as their users run them. Every test that records ends with the standalone verifier over what it wrote.
 //!
-//! They need the binaries (`cargo build --workspace --bins`), `sqlite3` and `strace`: `scripts/test` sees to it all.
+//! They need the binaries (`cargo build --workspace --bins --examples`), `sqlite3` and `strace`: `scripts/test` sees to it all.
 #![expect(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 // A `platform-api` process on a data folder of its own, and the verifier over its export.
 mod server;
+
+// The example of a service that embeds the log, as a process.
+mod notes;
 
 // What a newcomer does: serve, post, list, export, verify; tenants and single proofs.
 mod first_run;

@@ -1,10 +1,10 @@
 use std::io::Write as _;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
-use crate::server::{Home, PATIENCE, Server, event, tool};
+use crate::notes::{Notes, recorded};
+use crate::server::{Home, Lock, PATIENCE, Server, event};
 
 /// Posts `n`, again and again while the store is away, as a caller would; the number of refusals.
 async fn insist(server: &Server, n: u64) -> usize {
@@ -28,14 +28,7 @@ async fn a_locked_file_delays_and_loses_nothing() {
     let home = Home::new();
     let server = home.serve();
     server.post(&event(0)).await;
-    // Another connection holds the write lock until its standard input ends.
-    let mut holder =
-        tool("sqlite3").arg(server.dir.join("audit.db")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut commands = holder.stdin.take().unwrap();
-    writeln!(commands, ".timeout 10000\nBEGIN IMMEDIATE;\nSELECT 'held';").unwrap();
-    let mut held = [0; 5];
-    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
-    assert_eq!(&held, b"held\n");
+    let lock = Lock::take(&server.dir.join("audit.db"));
 
     let refused = server.posting(&event(1)).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -48,12 +41,10 @@ async fn a_locked_file_delays_and_loses_nothing() {
 
     let release = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        writeln!(commands, "ROLLBACK;").unwrap();
-        drop(commands);
+        lock.release();
     };
     let (refusals, ()) = tokio::join!(insist(&server, 1), release);
     assert!(refusals > 0);
-    assert!(holder.wait().unwrap().success());
     let verified = server.verify().await;
     verified.assert_clean();
     let recorded: Vec<_> = verified.events().iter().filter_map(|event| Some(event["externalId"].as_str()?.to_owned())).collect();
@@ -100,4 +91,29 @@ async fn a_full_disk_delays_and_loses_nothing() {
     verified.assert_clean();
     let recorded = verified.events().iter().filter(|event| event["source"] == "e2e").count();
     assert_eq!(recorded, 1 + acknowledged + 20);
+}
+
+/// The store goes away, the process is killed while its spool is full, and another goes on in the same folder: what was
+/// given best-effort is in the log once, in the order in which it was given.
+#[tokio::test]
+async fn best_effort_events_arrive_later_in_order_and_once() {
+    let home = Home::new();
+    let mut notes = Notes::start(&home, &[]);
+    let name = |n: usize| format!("note {n:04}");
+    let names: Vec<_> = (0..400).map(name).collect();
+    names[..50].iter().for_each(|note| notes.take(note));
+    assert_eq!(notes.fates(50).iter().filter(|fate| fate.contains(": recorded as ")).count(), 50);
+
+    let lock = Lock::take(&home.path().join("audit.db"));
+    names[50..300].iter().for_each(|note| notes.take(note));
+    let fates = notes.fates(250);
+    assert!(fates.iter().all(|fate| fate.ends_with(": spooled")), "{fates:?}");
+    notes.kill();
+    lock.release();
+
+    let mut notes = Notes::start(&home, &[]);
+    names[300..].iter().for_each(|note| notes.take(note));
+    notes.fates(100);
+    notes.finish();
+    assert_eq!(recorded(&home.serve(), names.len()).await, names);
 }

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +11,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A binary of this workspace, as built beside the tests.
 pub(crate) fn binary(name: &str) -> PathBuf {
     let path = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name);
-    assert!(path.is_file(), "{} is not there: run 'cargo build --workspace --bins', or scripts/test, which does", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not there: run 'cargo build --workspace --bins --examples', or scripts/test, which does",
+        path.display()
+    );
     path
 }
 
@@ -20,6 +24,30 @@ pub(crate) fn tool(name: &str) -> Command {
     let there = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     assert!(there.is_ok(), "{name} is not installed: scripts/test installs it, or says how");
     Command::new(name)
+}
+
+/// Another connection that holds the write lock of a store's file.
+pub(crate) struct Lock {
+    holder: Child,
+}
+
+impl Lock {
+    pub(crate) fn take(file: &Path) -> Self {
+        let mut holder = tool("sqlite3").arg(file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let commands = holder.stdin.as_mut().unwrap();
+        writeln!(commands, ".timeout 10000\nBEGIN IMMEDIATE;\nSELECT 'held';").unwrap();
+        let mut held = [0; 5];
+        holder.stdout.as_mut().unwrap().read_exact(&mut held).unwrap();
+        assert_eq!(&held, b"held\n");
+        Self { holder }
+    }
+
+    pub(crate) fn release(mut self) {
+        let mut commands = self.holder.stdin.take().unwrap();
+        writeln!(commands, "ROLLBACK;").unwrap();
+        drop(commands);
+        assert!(self.holder.wait().unwrap().success());
+    }
 }
 
 /// A running `platform-api serve`; killed when dropped.

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::server::{Home, event, tool};
+use crate::notes::{Notes, recorded};
+use crate::server::{Home, Lock, event, tool};
 
 /// What matters here of one traced call.
 #[derive(Debug)]
@@ -64,6 +65,38 @@ async fn an_acknowledgement_comes_after_an_fsync_of_the_store() {
             calls[written..acknowledged].iter().any(|call| call.name.ends_with("sync") && call.file.contains("audit.db"));
         assert!(written < acknowledged && synced, "{external_id} was acknowledged before it was synced");
     }
+}
+
+/// The store is away, one note at a time: each is called spooled only after its file was synced.
+#[tokio::test]
+async fn a_spooled_event_is_called_so_after_an_fsync_of_the_spool() {
+    let home = Home::new();
+    Notes::start(&home, &[]).finish();
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    drop(tool("strace"));
+    let traced = "trace=fsync,fdatasync,write,writev,pwrite64";
+    let mut notes = Notes::start(&home, &["strace", "-f", "-yy", "-s", "8192", "-o", trace.to_str().unwrap(), "-e", traced]);
+    let lock = Lock::take(&home.path().join("audit.db"));
+    let names: Vec<_> = (10..40).map(|n| format!("note {n}")).collect();
+    for name in &names {
+        notes.take(name);
+        assert_eq!(notes.fates(1), [format!("{name}: spooled")]);
+    }
+    lock.release();
+    notes.finish();
+
+    let calls = calls(&trace);
+    let first = |what: &str, test: &dyn Fn(&Call) -> bool| calls.iter().position(test).unwrap_or_else(|| panic!("no {what}"));
+    for name in &names {
+        let written = first("write", &|call| call.file.contains("/spool/") && call.arguments.contains(name.as_str()));
+        let told = first("answer", &|call| call.arguments.contains(&format!("{name}: spooled")));
+        let file = &calls[written].file;
+        assert!(written < told, "{name} was written after it was called spooled");
+        let synced = calls[written..told].iter().any(|call| call.name.ends_with("sync") && call.file == *file);
+        assert!(synced, "{name} was called spooled before {file} was synced");
+    }
+    assert_eq!(recorded(&home.serve(), names.len()).await, names);
 }
 
 /// Stops the server under strace, which passes no signal on.
