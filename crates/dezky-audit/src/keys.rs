@@ -62,7 +62,7 @@ impl Keys {
     ) -> Result<Self, StoreError> {
         let mut dated = Vec::new();
         for key in folder.into_iter().chain(hmac.map(|(origin, secret)| SigningKey::hmac(origin.into(), secret))) {
-            let setting = format!("key-since/{}/{}", key.algorithm().as_str(), key.id());
+            let setting = setting_of(key.algorithm(), &key.id().to_string());
             let since = store.get_or_create_setting(&setting, &now.to_string()).await?;
             let since =
                 since.parse().map_err(|_| StoreError::Corrupt { what: format!("the setting {setting}"), source: None })?;
@@ -101,6 +101,18 @@ impl Keys {
     pub(crate) fn for_tenant(&self, tenant: &TenantSlug) -> Vec<SigningKey> {
         self.signing.iter().map(|key| key.for_tenant(tenant)).collect()
     }
+}
+
+/// Names the setting that says since when a key is known, given its [`PublishedKey::vkey`].
+pub(crate) fn since_setting(vkey: &str) -> Option<String> {
+    let mut fields = vkey.splitn(3, '+').skip(1);
+    let (id, key) = (fields.next()?, fields.next());
+    let algorithm = if key.is_some() { KeyAlgorithm::Ed25519 } else { KeyAlgorithm::HmacSha256 };
+    Some(setting_of(algorithm, id))
+}
+
+fn setting_of(algorithm: KeyAlgorithm, id: &str) -> String {
+    format!("key-since/{}/{id}", algorithm.as_str())
 }
 
 fn public_text(key: &SigningKey) -> String {

@@ -26,6 +26,7 @@ mod audit_log;
 mod checkpoint;
 mod checkpointer;
 mod config;
+pub mod copy;
 mod export;
 mod keys;
 mod lane;
@@ -58,5 +59,5 @@ pub use world::{Clock, ManualClock, NoRandomness, Randomness, SystemClock, Syste
 // What callers need to speak to this crate:
 pub use dezky_audit_core::checkpoint::Reason;
 pub use dezky_audit_core::event::Draft;
-pub use dezky_audit_core::note::{HmacSecret, KeyAlgorithm};
+pub use dezky_audit_core::note::{HmacSecret, KeyAlgorithm, KeyRing};
 pub use dezky_store::{CheckpointRecord, Count, Filter, Page, Query, Scope, Store, StoreError, Stored};

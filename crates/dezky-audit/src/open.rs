@@ -29,7 +29,7 @@ use crate::verify::Verifier;
 use crate::world::{NoRandomness, Randomness, World};
 
 /// Which keys signed last, one a line.
-const SIGNING_KEYS: &str = "signing-keys";
+pub(crate) const SIGNING_KEYS: &str = "signing-keys";
 /// No note is longer.
 const MAX_NOTE: u64 = 1_000_000;
 

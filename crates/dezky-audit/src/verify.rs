@@ -9,7 +9,7 @@ use dezky_audit_core::merkle::{Frontier, leaf_hash, verify_inclusion};
 use dezky_audit_core::time::Timestamp;
 use dezky_audit_core::verify::{At, Conclude, Finding, HeadSource, Kind, Report, Start, Step, Stepper, Subject, Trust, Walk};
 use dezky_store::runs::MAX_RUN_BYTES;
-use dezky_store::{Checked, CheckpointRecord, Difference, ReadLimit, StoreError, VerificationRun};
+use dezky_store::{Checked, CheckpointRecord, Difference, ReadLimit, Store, StoreError, VerificationRun};
 
 use crate::audit_log::Inner;
 use crate::tree;
@@ -108,49 +108,54 @@ pub(crate) async fn run(log: &Inner, options: VerifyOptions) -> Result<Verificat
     };
     let first = options.from.unwrap_or(0) + 1;
     let max_findings = options.max_findings.unwrap_or(log.max_findings);
-    let mut walk = Walk::new(Subject::Log, Some(log.origin.clone()), start, max_findings);
-    if first == 1 {
-        // Behind `after` means above it, so the empty log's is asked for by name.
-        if let Some(record) = log.store.checkpoint_at(0).await? {
-            add_head(&mut walk, &trust, &record);
-        }
-    }
-    let mut heads = Heads { after: first - 1, done: false };
-    let walk = walk_events(log, walk, &trust, &mut heads, first, end).await?;
+    let walked = |events| log.counters.verified_events.add(events);
+    let look = Look { store: &*log.store, trust: &trust, walked: &walked };
+    let walk = look.walk(start, first, end, max_findings).await?;
     conclude(log, walk).await
 }
 
-/// Walks the events from `first` to `end`. The next are read while those before are checked.
-async fn walk_events(
-    log: &Inner,
-    mut walk: Walk,
-    trust: &Trust,
-    heads: &mut Heads,
-    first: u64,
-    end: u64,
-) -> Result<Walk, VerifyError> {
-    let mut from = first;
-    let mut read = check(log, from, end).await?;
-    while let Some(last) = read.last().map(|checked| checked.seq) {
-        heads.up_to(log, &mut walk, trust, last).await?;
-        from = last.saturating_add(1);
-        let walked = tokio::task::spawn_blocking(move || {
-            walk_chunk(&mut walk, &read);
-            (walk, read.len())
-        });
-        let (next, walked) = tokio::join!(check(log, from, end), walked);
-        // The runtime is going down.
-        let (done, events) = walked.map_err(|_| VerifyError::Closed)?;
-        walk = done;
-        log.counters.verified_events.add(events as u64);
-        read = next?;
-    }
-    heads.up_to(log, &mut walk, trust, u64::MAX).await?;
-    Ok(walk)
+/// A look at the events and checkpoints of a store, whoever holds it.
+pub(crate) struct Look<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) trust: &'a Trust,
+    /// Told of each number of events that has been walked.
+    pub(crate) walked: &'a (dyn Fn(u64) + Sync),
 }
 
-async fn check(log: &Inner, from: u64, end: u64) -> Result<Vec<Checked>, StoreError> {
-    if from > end { Ok(Vec::new()) } else { log.store.check(from..=end, CHUNK).await }
+impl Look<'_> {
+    /// Walks the events from `first`, where `start` is, to `end`. The next are read while those before are checked.
+    pub(crate) async fn walk(&self, start: Start, first: u64, end: u64, max_findings: usize) -> Result<Walk, VerifyError> {
+        let mut walk = Walk::new(Subject::Log, Some(self.store.origin().clone()), start, max_findings);
+        if first == 1 {
+            // Behind `after` means above it, so the empty log's is asked for by name.
+            if let Some(record) = self.store.checkpoint_at(0).await? {
+                add_head(&mut walk, self.trust, &record);
+            }
+        }
+        let mut heads = Heads { after: first - 1, done: false };
+        let mut from = first;
+        let mut read = self.check(from, end).await?;
+        while let Some(last) = read.last().map(|checked| checked.seq) {
+            heads.up_to(self, &mut walk, last).await?;
+            from = last.saturating_add(1);
+            let walked = tokio::task::spawn_blocking(move || {
+                walk_chunk(&mut walk, &read);
+                (walk, read.len())
+            });
+            let (next, walked) = tokio::join!(self.check(from, end), walked);
+            // The runtime is going down.
+            let (done, events) = walked.map_err(|_| VerifyError::Closed)?;
+            walk = done;
+            (self.walked)(events as u64);
+            read = next?;
+        }
+        heads.up_to(self, &mut walk, u64::MAX).await?;
+        Ok(walk)
+    }
+
+    async fn check(&self, from: u64, end: u64) -> Result<Vec<Checked>, StoreError> {
+        if from > end { Ok(Vec::new()) } else { self.store.check(from..=end, CHUNK).await }
+    }
 }
 
 fn walk_chunk(walk: &mut Walk, read: &[Checked]) {
@@ -186,11 +191,11 @@ struct Heads {
 }
 
 impl Heads {
-    async fn up_to(&mut self, log: &Inner, walk: &mut Walk, trust: &Trust, size: u64) -> Result<(), StoreError> {
+    async fn up_to(&mut self, look: &Look<'_>, walk: &mut Walk, size: u64) -> Result<(), StoreError> {
         while !self.done && self.after < size {
-            let records = log.store.checkpoints(self.after, HEADS).await?;
+            let records = look.store.checkpoints(self.after, HEADS).await?;
             for record in &records {
-                add_head(walk, trust, record);
+                add_head(walk, look.trust, record);
             }
             match records.last() {
                 Some(record) => self.after = record.size,

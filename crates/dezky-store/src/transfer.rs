@@ -30,8 +30,11 @@ pub trait Transfer: Send + Sync {
 
     /// Takes relics over into a store whose log is still empty. The same again changes nothing.
     ///
+    /// Later only tenants' heads are taken, those that name the very end of their streams: their peaks replace the ones that
+    /// are there. Whoever copies a log without its archived events knows a tenant's peaks only at the end, not at the border.
+    ///
     /// # Errors
-    /// `Refused` once the log has an event or has begun elsewhere.
+    /// `Refused` once the log has an event or has begun elsewhere, but for that.
     async fn adopt(&self, relics: Vec<Relic>) -> Result<(), StoreError>;
 
     /// Lets an empty log begin at `head`: what comes before is archived, the border is at its size.
@@ -39,4 +42,22 @@ pub trait Transfer: Send + Sync {
     /// # Errors
     /// `Refused` once the log has an event or has begun elsewhere.
     async fn begin(&self, head: Head) -> Result<(), StoreError>;
+}
+
+/// Whether all of `relics` are heads of tenants at the very ends of their streams, which a log may take at any time.
+pub(crate) fn ends_of_streams<E>(
+    relics: &[Relic],
+    mut stored: impl FnMut(&TenantSlug) -> Result<Option<TenantHead>, E>,
+) -> Result<bool, E> {
+    for relic in relics {
+        let Relic::TenantHead { tenant, head } = relic else { return Ok(false) };
+        let same = |stored: TenantHead| {
+            (stored.tenant_seq, stored.seq, stored.hash, stored.peaks.len())
+                == (head.tenant_seq, head.seq, head.hash, head.peaks.len())
+        };
+        if !stored(tenant)?.is_some_and(same) {
+            return Ok(false);
+        }
+    }
+    Ok(!relics.is_empty())
 }

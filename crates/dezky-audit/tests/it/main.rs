@@ -13,6 +13,8 @@ mod faults;
 mod best_effort;
 // Checkpoints: when they are made, and when not.
 mod checkpoints;
+// A log moves to another store: whole, interrupted, archived, refused.
+mod copying;
 // Opening and closing: keys, origins, stores that are behind, draining.
 mod lifetime;
 // What is handed out: proofs, tenant checkpoints, exports.

@@ -10,7 +10,7 @@ use crate::Store;
 use crate::archives::{BatchId, BatchRecord};
 use crate::error::StoreError;
 use crate::leases::Fence;
-use crate::log::{ReadLimit, Stored};
+use crate::log::{ReadLimit, Stored, TenantHead};
 use crate::retention::Hot;
 use crate::search::{CountBy, Scope};
 use crate::transfer::Relic;
@@ -220,4 +220,21 @@ pub async fn a_log_moves_to_another_store(fresh: impl AsyncFn() -> Fixture) {
     let moved: Vec<Stored> = new.read(1..=999, ReadLimit::default()).await.unwrap();
     assert_eq!(moved, old.read(1..=999, ReadLimit::default()).await.unwrap());
     assert_eq!(all_pages(&*new, &Scope::All, &query(&[])).await.len(), 300);
+
+    // Peaks that were not known at the border are put right at the end of the stream, and nothing else ever is.
+    let ends = old.tenant_heads(None, 10).await.unwrap();
+    let ends: Vec<_> = ends.into_iter().map(|(tenant, head)| Relic::TenantHead { tenant, head }).collect();
+    let Relic::TenantHead { tenant, head } = &ends[0] else { panic!("no head") };
+    let wrong = Relic::TenantHead {
+        tenant: tenant.clone(),
+        head: TenantHead { peaks: vec![Hash::new([0; 32]); head.peaks.len()], ..head.clone() },
+    };
+    new.adopt(vec![wrong]).await.unwrap();
+    new.adopt(ends).await.unwrap();
+    assert_eq!(new.tenant_heads(None, 10).await.unwrap(), old.tenant_heads(None, 10).await.unwrap());
+    assert!(matches!(new.adopt(relics).await, Err(StoreError::Refused { .. })));
+    let more: Vec<Sample> = (300..310).map(|nth| Sample::at(nth).of("acme")).collect();
+    scribe.append(&*old, &more).await;
+    twin.append(&*new, &more).await;
+    assert_eq!(new.tenant_heads(None, 10).await.unwrap(), old.tenant_heads(None, 10).await.unwrap());
 }

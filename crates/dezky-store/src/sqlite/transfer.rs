@@ -6,13 +6,13 @@ use dezky_audit_core::ids::{ExternalId, Source, TenantSlug};
 use rusqlite::Transaction;
 
 use super::SqliteStore;
-use super::append::{put_head, put_tenant_head, put_tile, read_head, read_tile, tenant_head};
+use super::append::{put_head, put_tenant_head, put_tile, read_head, read_tenant_head, read_tile, tenant_head};
 use super::fault::Fault;
 use super::value::{damaged, hash, integer, optional_hash, seq};
 use crate::batch::Trunk;
 use crate::error::StoreError;
 use crate::log::{Head, Receipt, TenantHead};
-use crate::transfer::{Relic, Transfer};
+use crate::transfer::{Relic, Transfer, ends_of_streams};
 
 #[async_trait]
 impl Transfer for SqliteStore {
@@ -56,11 +56,17 @@ impl Transfer for SqliteStore {
     }
 
     async fn adopt(&self, relics: Vec<Relic>) -> Result<(), StoreError> {
-        self.write_side(move |transaction| {
-            must_be_empty(transaction)?;
-            relics.iter().try_for_each(|relic| put(transaction, relic))
-        })
-        .await
+        self.writer
+            .run(move |side| {
+                side.forget();
+                side.write(|transaction| {
+                    if !ends_of_streams(&relics, |tenant| read_tenant_head(transaction, tenant.as_str()))? {
+                        must_be_empty(transaction)?;
+                    }
+                    relics.iter().try_for_each(|relic| put(transaction, relic))
+                })
+            })
+            .await
     }
 
     async fn begin(&self, head: Head) -> Result<(), StoreError> {
