@@ -15,5 +15,6 @@ pub mod note;
 pub mod policy;
 pub mod proof;
 pub mod seal;
+pub mod source;
 pub mod time;
 pub mod verify;

@@ -34,3 +34,6 @@ mod verdicts;
 
 // The fuzz targets over every input in `fuzz/corpus`.
 mod corpora;
+
+// What other systems say: every sample, every quirk of a map, every kind of secret, any JSON at all.
+mod source;
