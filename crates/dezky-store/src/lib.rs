@@ -17,7 +17,8 @@
 //! called from any task at any time, by any number of processes; none blocks the caller's thread. Dropping a future does
 //! not undo a write that was begun. Every answer that leaves something out says so in its type.
 //!
-//! [`memory::MemoryStore`] is the reference, [`sqlite::SqliteStore`] the embedded default.
+//! [`memory::MemoryStore`] is the reference, [`sqlite::SqliteStore`] the embedded default, `mongo::MongoStore` (feature `mongo`) the
+//! shared one.
 //!
 
 pub mod archives;
@@ -29,6 +30,8 @@ pub mod error;
 pub mod identity;
 
 pub mod memory;
+#[cfg(feature = "mongo")]
+pub mod mongo;
 pub mod sqlite;
 
 #[expect(clippy::unwrap_used, reason = "a suite of tests: what is not as promised must panic")]
