@@ -2,18 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
+use crate::backend::Backend;
+use crate::legacy;
 use crate::settings::{Given, SETTINGS, Setting, SettingError};
 
 /// Names the TOML file where `--config` does not.
 pub(crate) const CONFIG_VARIABLE: &str = "AUDIT_CONFIG";
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
     Serve,
     CheckConfig,
+    /// Keys that several processes share, made in `dir`.
+    MakeKeys {
+        dir: PathBuf,
+    },
+    /// A log goes from one store to another.
+    Copy {
+        from: Backend,
+        to: Backend,
+    },
+    /// An older collection goes into the log; from its beginning if `again`.
+    MigrateLegacy {
+        from: legacy::Origin,
+        again: bool,
+    },
 }
 
 /// What was asked for, and all settings that were given. Ends the process where clap does: `--help`, a wrong flag.
@@ -22,15 +38,39 @@ pub(crate) enum Command {
 /// When the file or the environment cannot be read.
 pub(crate) fn parse() -> Result<(Command, Given), SettingError> {
     let matches = command().get_matches();
-    let (name, matches) = matches.subcommand().unwrap_or(("serve", &matches));
-    let command = if name == "check-config" { Command::CheckConfig } else { Command::Serve };
+    let (command, matches) = asked(&matches);
     Ok((command, given(matches, environment()?)?))
+}
+
+fn asked(matches: &ArgMatches) -> (Command, &ArgMatches) {
+    let backend = |matches: &ArgMatches, name: &str| matches.get_one::<Backend>(name).cloned().expect("clap requires it");
+    match matches.subcommand() {
+        Some(("check-config", matches)) => (Command::CheckConfig, matches),
+        Some(("make-keys", matches)) => {
+            let dir = matches.get_one::<PathBuf>("dir").cloned().expect("clap requires it");
+            (Command::MakeKeys { dir }, matches)
+        }
+        Some(("copy", matches)) => (Command::Copy { from: backend(matches, "from"), to: backend(matches, "to") }, matches),
+        Some(("migrate", matches)) => {
+            let (_, matches) = matches.subcommand().expect("clap requires it");
+            let from = match backend(matches, "from") {
+                Backend::Sqlite(path) => legacy::Origin::File(path),
+                Backend::Database(uri) => {
+                    let collection = matches.get_one::<String>("collection").cloned().expect("clap has a default");
+                    legacy::Origin::Collection { uri: uri.text().to_owned(), collection }
+                }
+            };
+            (Command::MigrateLegacy { from, again: matches.get_flag("again") }, matches)
+        }
+        Some((_, matches)) => (Command::Serve, matches),
+        None => (Command::Serve, matches),
+    }
 }
 
 /// The variables that are, or look like, settings.
 fn environment() -> Result<Vec<(String, String)>, SettingError> {
     let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-    let ours = ours.filter(|(name, _)| name.starts_with("AUDIT_"));
+    let ours = ours.filter(|(name, _)| name.starts_with("AUDIT_") || SETTINGS.iter().any(|setting| setting.variable() == *name));
     ours.map(|(variable, value)| match value.into_string() {
         Ok(value) => Ok((variable, value)),
         Err(_) => Err(SettingError::NotUtf8 { variable }),
@@ -57,6 +97,40 @@ fn given(matches: &ArgMatches, environment: Vec<(String, String)>) -> Result<Giv
 fn command() -> clap::Command {
     let serve = clap::Command::new("serve").about("Serve the log over HTTP; SIGTERM or Ctrl-C stops it in order");
     let check = clap::Command::new("check-config").about("Check the settings, and show each with where it comes from");
+    let keys = clap::Command::new("make-keys")
+        .about("Make what all processes with one database share: log.key, ingest.secret, operator.token")
+        .arg(
+            Arg::new("dir")
+                .value_name("DIR")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("Where to; what is there stays"),
+        );
+    let copy = clap::Command::new("copy")
+        .about("Copy a log from one store to another, line by line, and verify it there; goes on where it was interrupted")
+        .arg(place("from", "The log: a file (audit.db) or mongodb://…"))
+        .arg(place("to", "An empty store, or one that holds the beginning of the same log"));
+    let legacy = clap::Command::new("legacy")
+        .about("Take an older, unchained collection of audit events into the log, oldest first; exit code 1 if any was refused")
+        .arg(place("from", "mongodb://…, or a file that mongoexport has written (one document a line)"))
+        .arg(
+            Arg::new("collection")
+                .long("collection")
+                .value_name("NAME")
+                .default_value("audit_events")
+                .help("The collection, of a database"),
+        )
+        .arg(
+            Arg::new("again")
+                .long("again")
+                .action(ArgAction::SetTrue)
+                .help("Begin at the oldest event again; what is in the log already stays as it is"),
+        );
+    let migrate = clap::Command::new("migrate")
+        .about("Take events from elsewhere into the log")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings(legacy));
     clap::Command::new("platform-api")
         .about("A tamper-evident audit log over HTTP")
         .version(env!("CARGO_PKG_VERSION"))
@@ -64,6 +138,14 @@ fn command() -> clap::Command {
         .arg_required_else_help(true)
         .subcommand(with_settings(serve))
         .subcommand(with_settings(check))
+        .subcommand(with_settings(keys))
+        .subcommand(with_settings(copy))
+        .subcommand(migrate)
+}
+
+fn place(name: &'static str, help: &'static str) -> Arg {
+    let help = format!("{help}; env:NAME takes it from the variable NAME");
+    Arg::new(name).long(name).value_name("PLACE").required(true).value_parser(Backend::parse).help(help)
 }
 
 fn with_settings(command: clap::Command) -> clap::Command {
@@ -72,7 +154,7 @@ fn with_settings(command: clap::Command) -> clap::Command {
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
         .help(format!("A TOML file with settings: the keys in brackets [env: {CONFIG_VARIABLE}]"));
-    let after = "Flags go before the environment, that before the file. AUDIT_SIGNING_KEY [signing_key] has no flag, since others could read it.";
+    let after = "Flags go before the environment, that before the file. AUDIT_SIGNING_KEY [signing_key] and MONGODB_URI [mongodb.uri] have no flag, since others could read it.";
     command.arg(config).args(SETTINGS.iter().filter(|setting| !setting.secret).map(argument)).after_help(after)
 }
 

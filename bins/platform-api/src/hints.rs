@@ -4,7 +4,10 @@ use std::io;
 
 use dezky_audit::StoreError;
 
+use crate::backend::DatabaseError;
 use crate::data_dir::DataDirError;
+use crate::placement::PlacementError;
+use crate::settings::SettingError;
 
 /// The error with its causes, and a hint where there is one.
 pub(crate) fn described(error: &anyhow::Error) -> String {
@@ -15,8 +18,25 @@ pub(crate) fn described(error: &anyhow::Error) -> String {
     }
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
+const SHARED: &str = "make them once with platform-api make-keys --log-origin NAME DIR, give every process the same files, and name \
+                      them in AUDIT_SHARED_LOG_KEY_FILE, AUDIT_SHARED_INGEST_SECRET_FILE and AUDIT_SHARED_OPERATOR_TOKEN_FILE; a \
+                      log that was embedded before has them already: keys/log.key, keys/ingest.secret and operator.token";
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<PlacementError>()?.hint()) {
+        return Some(hint);
+    }
+    known(error).map(str::to_owned)
+}
+
+fn known(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| {
+        if let Some(SettingError::NotShared { .. } | SettingError::Shared(_)) = cause.downcast_ref() {
+            return Some(SHARED);
+        }
+        if cause.downcast_ref::<DatabaseError>().is_some() {
+            return Some("is the server running, and are MONGODB_URI, its user and that user's rights what they should be? See docs/operating.md");
+        }
         if let Some(DataDirError::InUse { .. }) = cause.downcast_ref() {
             return Some("stop that process, or choose another folder with --data-dir");
         }

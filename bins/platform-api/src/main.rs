@@ -1,8 +1,15 @@
-//! The service: `platform-api serve` runs it, `platform-api check-config` says how it would run.
+//! The service: `platform-api serve` runs it, `platform-api check-config` says how it would run. Beside it what an operator
+//! does once: make keys, copy a log to another store, take an older collection in.
 
+mod backend;
+mod bar;
 mod cli;
 mod data_dir;
 mod hints;
+mod legacy;
+mod moving;
+mod once;
+mod placement;
 mod settings;
 mod wire;
 
@@ -14,7 +21,7 @@ use settings::Settings;
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Where stderr is gone, nobody is left to tell.
             io::stderr().write_all(hints::described(&error).as_bytes()).ok();
@@ -23,11 +30,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> anyhow::Result<()> {
+fn run() -> anyhow::Result<ExitCode> {
     let (command, given) = cli::parse()?;
+    if let Command::MakeKeys { dir } = command {
+        return once::make_keys(&dir, given.optional("log.origin", settings::origin)?);
+    }
     let settings = Settings::resolve(&given)?;
     match command {
-        Command::CheckConfig => Ok(io::stdout().write_all(settings.shown(&given).as_bytes())?),
-        Command::Serve => wire::serve(settings),
+        Command::CheckConfig => io::stdout().write_all(settings.shown(&given).as_bytes())?,
+        Command::Copy { from, to } => return once::copy(&from, &to, &settings),
+        Command::MigrateLegacy { from, again } => return once::migrate_legacy(&from, again, settings),
+        Command::Serve | Command::MakeKeys { .. } => wire::serve(settings)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -13,10 +13,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dezky_api::{HttpConfig, Limits};
-use dezky_audit::{CheckpointLimits, Config, HmacSecret};
+use dezky_audit::{CheckpointLimits, Config, HmacSecret, OpenError, SharedKeys};
+
+use crate::backend::DatabaseUri;
 
 pub(crate) use given::Given;
 pub(crate) use list::{SETTINGS, Setting};
+pub(crate) use value::parsed as origin;
 
 /// A setting that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,16 @@ pub(crate) enum SettingError {
     File { path: PathBuf, reason: String },
     #[error("{variable}: not UTF-8")]
     NotUtf8 { variable: String },
+    /// Processes that share a database share keys, and none of them makes its own.
+    #[error(
+        "MONGODB_URI is set, but {variable} ({key}) is not: all processes that write to one database must have the same log key, \
+         ingest secret and operator's token"
+    )]
+    NotShared { key: &'static str, variable: String },
+    #[error("{from} ({key}) means something only together with MONGODB_URI (mongodb.uri)")]
+    Alone { key: &'static str, from: String },
+    #[error("the keys that all processes share cannot be used")]
+    Shared(#[source] Box<OpenError>),
     /// `hint` names the nearest known key.
     #[error("{path}: line {line}: unknown key '{key}'; {hint}")]
     UnknownKey { path: PathBuf, line: usize, key: String, hint: String },
@@ -38,6 +51,10 @@ pub(crate) struct Settings {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: SocketAddr,
     pub(crate) trace_filter: String,
+    /// Where the log lies; `None`: in the data folder.
+    pub(crate) database: Option<DatabaseUri>,
+    /// The operator's token that all processes share; `None`: each data folder has its own.
+    pub(crate) operator_token: Option<PathBuf>,
     pub(crate) log: Config,
     pub(crate) http: HttpConfig,
     /// Names in the environment that look like settings and are none.
@@ -55,10 +72,20 @@ impl Settings {
         log.origin = given.optional("log.origin", value::parsed)?;
         log.known_checkpoints = given.optional("log.known_checkpoints", value::files)?.unwrap_or_default();
         log.signing_secret = signing_secret(given)?;
+        let database = given.optional("mongodb.uri", DatabaseUri::new)?;
+        let (shared, operator_token) = shared(given, database.is_some())?.unzip();
+        if let (Some(shared), Some(origin)) = (&shared, &log.origin)
+            && shared.origin() != origin
+        {
+            let reason = format!("the log key is of the log '{}'", shared.origin());
+            return Err(SettingError::Value { key: "log.origin", from: given.place("log.origin"), reason });
+        }
+        log.shared = shared;
         log.max_findings = given.required("verify.max_findings", value::positive)?;
         log.checkpoints = CheckpointLimits {
             interval: given.required("checkpoint.interval", value::duration)?,
             events: given.required("checkpoint.events", value::positive)?,
+            lease: given.required("checkpoint.lease", value::duration)?,
             heartbeat: given.required("checkpoint.heartbeat", value::duration)?,
             ..CheckpointLimits::default()
         };
@@ -77,6 +104,8 @@ impl Settings {
             trace_filter: given.required("trace.filter", value::filter)?,
             http: HttpConfig { trusted_proxies, limits },
             strangers: given.strangers().to_vec(),
+            database,
+            operator_token,
             data_dir,
             log,
         })
@@ -98,6 +127,24 @@ impl Settings {
         }
         text
     }
+}
+
+/// What processes with one database share: all of it or, without a database, nothing.
+fn shared(given: &Given, database: bool) -> Result<Option<(SharedKeys, PathBuf)>, SettingError> {
+    const KEYS: [&str; 3] = ["shared.log_key_file", "shared.ingest_secret_file", "shared.operator_token_file"];
+    if !database {
+        return match KEYS.into_iter().find(|key| given.get(key).is_some()) {
+            Some(key) => Err(SettingError::Alone { key, from: given.place(key) }),
+            None => Ok(None),
+        };
+    }
+    let path = |key: &'static str| {
+        let variable = SETTINGS.iter().find(|setting| setting.key == key).map(Setting::variable).unwrap_or_default();
+        given.optional(key, value::path)?.ok_or(SettingError::NotShared { key, variable })
+    };
+    let [log_key, ingest_secret, operator_token] = KEYS.map(path);
+    let keys = SharedKeys::read(&log_key?, &ingest_secret?).map_err(|error| SettingError::Shared(Box::new(error)))?;
+    Ok(Some((keys, operator_token?)))
 }
 
 /// From the setting, or from a file: then without one final line end (log format, section 5).
@@ -129,6 +176,7 @@ mod tests {
         assert!(settings.listen.ip().is_loopback());
         assert_eq!(settings.http.limits, Limits::default());
         assert_eq!(settings.log.checkpoints, CheckpointLimits::default());
+        assert!(settings.database.is_none() && settings.log.shared.is_none());
         assert_eq!(settings.log.spool, Config::in_dir("./dezky-data").spool);
         assert_eq!(settings.log.max_findings, Config::in_dir("x").max_findings);
     }
@@ -150,6 +198,40 @@ mod tests {
         for setting in SETTINGS.iter().filter(|setting| !setting.secret) {
             assert_eq!(given.get(setting.key), again.get(setting.key), "{}", setting.key);
         }
+    }
+
+    #[test]
+    fn a_database_is_shared_with_its_keys_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys");
+        SharedKeys::make(&keys, &"audit.example.eu/main".parse().unwrap(), &dezky_audit::SystemRandomness).unwrap();
+        let file = |name: &str| keys.join(name).to_str().unwrap().to_owned();
+        let mut all = vec![
+            ("MONGODB_URI", "mongodb://me:secret@db/audit".to_owned()),
+            ("AUDIT_SHARED_LOG_KEY_FILE", file("log.key")),
+            ("AUDIT_SHARED_INGEST_SECRET_FILE", file("ingest.secret")),
+            ("AUDIT_SHARED_OPERATOR_TOKEN_FILE", file("operator.token")),
+        ];
+        let resolve = |env: &[(&str, String)]| {
+            let mut given = Given::default();
+            given.environment(env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            Settings::resolve(&given).map(|settings| (settings.shown(&given), settings))
+        };
+        let (shown, settings) = resolve(&all).unwrap();
+        assert_eq!(settings.log.shared.unwrap().origin().as_str(), "audit.example.eu/main");
+        assert_eq!(settings.database.unwrap().place(), "db/audit");
+        assert!(!shown.contains("secret@") && shown.contains("# mongodb.uri = (hidden)"), "{shown}");
+        for missing in 1..4 {
+            let mut some = all.clone();
+            let (name, _) = some.remove(missing);
+            let refused = resolve(&some).unwrap_err().to_string();
+            assert!(refused.contains(name), "{refused}");
+        }
+        assert!(matches!(resolve(&all[1..]), Err(SettingError::Alone { .. })));
+        all.push(("AUDIT_LOG_ORIGIN", "audit.example.eu/other".to_owned()));
+        assert!(resolve(&all).unwrap_err().to_string().contains("the log key is of the log 'audit.example.eu/main'"));
+        let lost = [("MONGODB_URI", "postgres://x".to_owned())];
+        assert!(resolve(&lost).unwrap_err().to_string().contains("not mongodb://"));
     }
 
     #[test]

@@ -3,23 +3,57 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use dezky_api::{App, Credentials};
-use dezky_audit::AuditLog;
+use dezky_audit::{AuditLog, World};
+use dezky_store::Identity;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
+use crate::backend::open_database;
 use crate::data_dir::DataDir;
+use crate::placement;
 use crate::settings::Settings;
 
 /// Serves until SIGTERM or SIGINT, then drains: open requests, the recorder's queue, a last checkpoint.
 pub(crate) fn serve(settings: Settings) -> anyhow::Result<()> {
     trace(&settings.trace_filter)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")?;
-    runtime.block_on(run(settings))
+    runtime()?.block_on(run(settings))
+}
+
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")
+}
+
+/// Opens the log where the settings say that it lies.
+pub(crate) async fn open_log(settings: Settings, dir: &DataDir) -> anyhow::Result<AuditLog> {
+    let opened = match (&settings.database, &settings.log.shared) {
+        (Some(uri), Some(shared)) => {
+            placement::may_use_database(dir.path())?;
+            let origin = shared.origin().clone();
+            let store = open_database(uri, Identity::Given(origin.clone())).await?;
+            placement::mark(dir.path(), &origin, uri)?;
+            AuditLog::open(settings.log, Arc::new(store), World::system()).await
+        }
+        _ => {
+            placement::may_be_embedded(dir.path())?;
+            AuditLog::open_in(dir.path(), settings.log).await
+        }
+    };
+    opened.context("the log could not be opened")
+}
+
+/// The operator's token, and what idempotency keys are hidden under: shared with the database, or the folder's own.
+fn credentials(settings: &Settings, dir: &DataDir) -> anyhow::Result<Credentials> {
+    let read = match (&settings.log.shared, &settings.operator_token) {
+        (Some(shared), Some(token)) => Credentials::shared(token, &shared.ingest().derive("idempotency")),
+        _ => Credentials::load_or_create(dir.path()),
+    };
+    read.context("the operator's token cannot be used")
 }
 
 async fn run(settings: Settings) -> anyhow::Result<()> {
@@ -27,11 +61,13 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let (stop, stop_now) = stop_signals()?;
     let dir = DataDir::claim(&settings.data_dir).context("the data folder cannot be used")?;
     let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let credentials = Credentials::load_or_create(dir.path()).context("the operator's token cannot be used")?;
-    let log = AuditLog::open_in(dir.path(), settings.log).await.context("the log could not be opened")?;
-    say_where(&log, listener.local_addr().context("the address is not known")?, dir.path())?;
-    let drain_time = settings.http.limits.drain_time;
-    let app = App::new(log.clone(), credentials, settings.http);
+    let credentials = credentials(&settings, &dir)?;
+    let token = settings.operator_token.clone().unwrap_or_else(|| dir.path().join("operator.token"));
+    let http = settings.http.clone();
+    let log = open_log(settings, &dir).await?;
+    say_where(&log, listener.local_addr().context("the address is not known")?, &token)?;
+    let drain_time = http.limits.drain_time;
+    let app = App::new(log.clone(), credentials, http);
     let orderly = async {
         let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
@@ -48,7 +84,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn trace(filter: &str) -> anyhow::Result<()> {
+pub(crate) fn trace(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter).context("trace.filter")?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).finish();
     tracing::subscriber::set_global_default(subscriber).context("traces are written already")
@@ -64,8 +100,7 @@ fn warn(settings: &Settings) {
 }
 
 /// Where the service is, whose log it is, and how to get in.
-fn say_where(log: &AuditLog, address: SocketAddr, dir: &Path) -> anyhow::Result<()> {
-    let token = dir.join("operator.token");
+fn say_where(log: &AuditLog, address: SocketAddr, token: &Path) -> anyhow::Result<()> {
     let mut text = format!("listening on  http://{address}\nlog           {}\n", log.origin());
     for key in log.keys() {
         text.push_str(&format!("key           {}  ({}, since {})\n", key.vkey, key.algorithm.as_str(), key.since));

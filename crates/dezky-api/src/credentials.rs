@@ -5,11 +5,12 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
+use data_encoding::HEXLOWER;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::idempotency::IdempotencySecret;
-use crate::secret_file::{SecretFileError, load_or_create};
+use crate::secret_file::{SecretFileError, load_existing, load_or_create};
 
 /// What the server must know to tell its operator from others.
 pub struct Credentials {
@@ -33,10 +34,32 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// What several processes share: the token in a file that must be there, and a secret of their own for idempotency keys.
+    ///
+    /// # Errors
+    /// When the file is missing or cannot be read, others can read it, or it holds no secret.
+    pub fn shared(operator_token: &Path, idempotency: &[u8; 32]) -> Result<Self, SecretFileError> {
+        let idempotency = Zeroizing::new(HEXLOWER.encode(idempotency));
+        Ok(Self {
+            operator_token: OperatorToken(load_existing(operator_token)?),
+            idempotency: IdempotencySecret::new(idempotency),
+        })
+    }
+}
+
 /// The text that the operator sends as `Authorization: Bearer …`. Never shown.
 pub struct OperatorToken(Zeroizing<String>);
 
 impl OperatorToken {
+    /// The token in `path`, made with mode 0600 where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read or made, others can read it, or it holds no secret.
+    pub fn load_or_create(path: &Path) -> Result<Self, SecretFileError> {
+        load_or_create(path).map(Self)
+    }
+
     /// Whether `presented` is the token; takes the same time wherever they differ.
     pub fn matches(&self, presented: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(presented).into()

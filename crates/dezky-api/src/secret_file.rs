@@ -53,6 +53,15 @@ pub(crate) fn load_or_create(path: &Path) -> Result<Zeroizing<String>, SecretFil
     }
 }
 
+/// The text in a file that must be there.
+///
+/// # Errors
+/// As [`load_or_create`], and when there is no file.
+pub(crate) fn load_existing(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
+    let file = File::open(path).map_err(|source| SecretFileError::Io { path: path.to_owned(), deed: "opened", source })?;
+    load(path, file)
+}
+
 fn load(path: &Path, file: File) -> Result<Zeroizing<String>, SecretFileError> {
     let failed = |source| SecretFileError::Io { path: path.to_owned(), deed: "read", source };
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;

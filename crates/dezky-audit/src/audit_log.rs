@@ -24,7 +24,7 @@ use crate::prove::{self, ProveError, TenantCheckpoint};
 use crate::queue::Queue;
 use crate::record::{Fate, Kept, Receipt, RecordError, Refusal, RefusalReason};
 use crate::spool::SpoolGauges;
-use crate::unit::{Answer, Call, Preparing, Terms, Unit};
+use crate::unit::{Answer, Bringer, Call, CallPlace, Entry, Preparing, Terms, Unit};
 use crate::verify::{self, Verification, Verifier, VerifyError, VerifyOptions};
 use crate::world::World;
 
@@ -36,7 +36,7 @@ const MANY_DRAFTS: usize = 64;
 /// Dropping the last clone ends the background work without waiting for it: call [`AuditLog::shutdown`] first.
 #[derive(Clone)]
 pub struct AuditLog {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What all clones share. The tasks do not hold it, so that they end when the last clone is dropped.
@@ -129,8 +129,9 @@ impl AuditLog {
     pub async fn record(&self, draft: Draft) -> Result<Receipt, RecordError> {
         let refused = |reason| RecordError::Refused(vec![Refusal { index: 0, reason }]);
         let entry = self.inner.preparing().entry(draft, 0, Door::Caller, None)?.map_err(refused)?;
-        let receipts = self.inner.submit(vec![entry]).await?;
-        receipts.first().copied().ok_or(RecordError::OutcomeUnknown)
+        let answers = self.inner.answers(vec![entry], Terms::AllOrNothing).await?;
+        let (answer, _) = answers.first().copied().ok_or(RecordError::OutcomeUnknown)?;
+        receipt(answer, CallPlace { entry: 0, repeats: false }).map_err(refused)
     }
 
     /// Records up to 10,000 events in their order; durable when it returns; one receipt each.
@@ -142,24 +143,45 @@ impl AuditLog {
     /// # Errors
     /// As [`AuditLog::record`], all refused drafts named by their index.
     pub async fn record_batch(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, RecordError> {
-        let call = if drafts.len() > MANY_DRAFTS {
-            let inner = Arc::clone(&self.inner);
-            let prepare = move || inner.preparing().call(drafts);
-            // A panic in there is a bug of ours; nothing has been handed over.
-            tokio::task::spawn_blocking(prepare).await.map_err(|_| RecordError::Closed)??
-        } else {
-            self.inner.preparing().call(drafts)?
+        let (entries, places) = self.prepared(drafts, Bringer::Caller).await?.all_or_nothing()?;
+        let answers = self.inner.answers(entries, Terms::AllOrNothing).await?;
+        let receipt = |place: CallPlace| {
+            let (answer, index) = answers.get(place.entry).copied().ok_or(RecordError::OutcomeUnknown)?;
+            receipt(answer, place).map_err(|reason| RecordError::Refused(vec![Refusal { index, reason }]))
         };
-        let Call { entries, places } = call;
-        if entries.is_empty() {
-            return Ok(Vec::new());
+        places.into_iter().map(receipt).collect()
+    }
+
+    /// Records up to 10,000 events of an adapter of ours in their order, each by itself: what cannot be recorded does not keep
+    /// the others out. They may say in `metadata._audit` what the adapter had to change; everything else that belongs to the log
+    /// is refused as in [`AuditLog::record`].
+    ///
+    /// If the process dies in the middle, some of them may stand. Give each an `externalId`, and send all of them again.
+    ///
+    /// # Errors
+    /// As [`AuditLog::record_batch`], but for refused drafts.
+    pub async fn record_adapted(&self, drafts: Vec<Draft>) -> Result<Vec<Result<Receipt, RefusalReason>>, RecordError> {
+        let Call { entries, places } = self.prepared(drafts, Bringer::Adapter).await?;
+        let answers = self.inner.answers(entries, Terms::EachByItself).await?;
+        let receipt = |place: Result<CallPlace, RefusalReason>| {
+            let place = match place {
+                Ok(place) => place,
+                Err(reason) => return Ok(Err(reason)),
+            };
+            let (answer, _) = answers.get(place.entry).copied().ok_or(RecordError::OutcomeUnknown)?;
+            Ok(receipt(answer, place))
+        };
+        places.into_iter().map(receipt).collect()
+    }
+
+    async fn prepared(&self, drafts: Vec<Draft>, bringer: Bringer) -> Result<Call, RecordError> {
+        if drafts.len() <= MANY_DRAFTS {
+            return self.inner.preparing().call(drafts, bringer);
         }
-        let receipts = self.inner.submit(entries).await?;
-        let receipt = |place: &crate::unit::CallPlace| {
-            let receipt = receipts.get(place.entry).copied().ok_or(RecordError::OutcomeUnknown)?;
-            Ok(Receipt { duplicate: receipt.duplicate || place.repeats, ..receipt })
-        };
-        places.iter().map(receipt).collect()
+        let inner = Arc::clone(&self.inner);
+        let prepare = move || inner.preparing().call(drafts, bringer);
+        // A panic in there is a bug of ours; nothing has been handed over.
+        tokio::task::spawn_blocking(prepare).await.map_err(|_| RecordError::Closed)?
     }
 
     /// Records an event without making anybody wait: returns at once, cannot fail.
@@ -300,10 +322,13 @@ impl Inner {
         Preparing { secret: &self.secret, random: &*self.world.random }
     }
 
-    /// Has the recorder record entries, all or none.
-    async fn submit(&self, entries: Vec<crate::unit::Entry>) -> Result<Vec<Receipt>, RecordError> {
+    /// What becomes of entries in the recorder's hands, each with the index of its draft.
+    async fn answers(&self, entries: Vec<Entry>, terms: Terms) -> Result<Vec<(Answer, usize)>, RecordError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
         let indexes: Vec<_> = entries.iter().map(|entry| entry.index).collect();
-        let (unit, answer) = Unit::new(entries, Terms::AllOrNothing);
+        let (unit, answer) = Unit::new(entries, terms);
         let (count, bytes) = (unit.entries.len(), unit.bytes);
         let (max_events, max_bytes) = (RecordLimits::MAX_EVENTS, RecordLimits::MAX_BYTES);
         if count > max_events || bytes > max_bytes {
@@ -314,17 +339,11 @@ impl Inner {
         })?;
         // The recorder answers always, unless it was stopped in the middle.
         let answers = answer.await.map_err(|_| RecordError::OutcomeUnknown)??;
-        let receipt = |(answer, index): (Answer, usize)| match answer {
-            Answer::Recorded(receipt) => Ok(receipt),
-            Answer::Conflict(seq) => {
-                Err(RecordError::Refused(vec![Refusal { index, reason: RefusalReason::ConflictingContent { seq } }]))
-            }
-        };
-        answers.into_iter().zip(indexes).map(receipt).collect()
+        Ok(answers.into_iter().zip(indexes).collect())
     }
 
     /// A best-effort event, prepared, and its content for the spool.
-    fn item(&self, mut draft: Draft) -> Result<Result<(crate::unit::Entry, Vec<u8>), RefusalReason>, RecordError> {
+    fn item(&self, mut draft: Draft) -> Result<Result<(Entry, Vec<u8>), RefusalReason>, RecordError> {
         if draft.external_id.is_none() {
             let mut bits = [0; 16];
             self.world.random.fill(&mut bits)?;
@@ -341,6 +360,14 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.lane.close();
         self.queue.close();
+    }
+}
+
+/// The receipt of a draft, given the answer of the entry that stands for it.
+fn receipt(answer: Answer, place: CallPlace) -> Result<Receipt, RefusalReason> {
+    match answer {
+        Answer::Recorded(receipt) => Ok(Receipt { duplicate: receipt.duplicate || place.repeats, ..receipt }),
+        Answer::Conflict(seq) => Err(RefusalReason::ConflictingContent { seq }),
     }
 }
 

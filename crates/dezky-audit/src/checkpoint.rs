@@ -23,6 +23,15 @@ pub enum CheckpointError {
     /// What the store says about its tree does not agree with itself.
     #[error("the store's tree of {size} events does not agree with its head")]
     Tree { size: u64 },
+    /// Somebody else signs for this log.
+    #[error(
+        "the store's newest checkpoint (of {size} events) was signed by {}, this process has {}: nothing is signed any more. \
+         All processes of one log sign with the same key", .signers.join(", "), .ours.join(", ")
+    )]
+    OtherSigner { size: u64, signers: Vec<String>, ours: Vec<String> },
+    /// A checkpoint of the store was changed.
+    #[error("the store's newest checkpoint (of {size} events) does not verify: {why}; nothing is signed any more")]
+    BadCheckpoint { size: u64, why: String },
     #[error("the log is closed")]
     Closed,
 }

@@ -2,9 +2,15 @@
 //!
 //! It signs what the store returns, never what it remembers; before that it makes sure that the store still holds
 //! everything that was signed before, with the same root. A checkpoint counts once it is in the store.
+//!
+//! Of all processes that share a store one signs by the clock, the one that holds the [lease](tenure); the others look on,
+//! and one of them takes over when the lease has run out. Whoever is asked for a checkpoint makes it at once, holder or not.
+//! That two sign at a time does no harm: both sign the store's one tree with the same keys, each after it has seen that
+//! the tree extends what was signed before. The lease saves work, and keeps the heartbeat one.
 
 mod cadence;
 mod guard;
+mod tenure;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -18,12 +24,13 @@ use tokio::time::Instant;
 
 use crate::checkpoint::CheckpointError;
 use crate::config::CheckpointLimits;
-use crate::keys::{Keys, write_whole};
+use crate::keys::{Keys, Vouched, write_whole};
 use crate::metrics::Counters;
 use crate::own::OwnEvents;
 use crate::tree;
 use crate::world::World;
 use cadence::{Cadence, Due};
+use tenure::Tenure;
 
 pub(crate) use guard::{Guard, GuardError, KnownHead};
 
@@ -76,7 +83,7 @@ impl Signer {
         let made = self.make(reason).await;
         match &made {
             Ok(record) => {
-                self.newest.send_replace(Some(record.clone()));
+                self.advance(record);
             }
             Err(error) => {
                 self.counters.checkpoint_failures.add(1);
@@ -88,6 +95,7 @@ impl Signer {
 
     async fn make(&self, reason: Reason) -> Result<CheckpointRecord, CheckpointError> {
         let stored = self.store.latest_checkpoint().await?;
+        self.vouch(stored.as_ref())?;
         let head = self.store.head().await?;
         let known = [stored.as_ref(), self.newest.borrow().as_ref()]
             .into_iter()
@@ -110,11 +118,52 @@ impl Signer {
             reason: reason_text(reason).to_owned(),
             note: note.to_string(),
         };
+        // Another process may have signed more meanwhile: then that is the newest, and nothing goes back.
+        if let Some(newest) = self.store.latest_checkpoint().await?.filter(|newest| newest.size > record.size) {
+            self.vouch(Some(&newest))?;
+            return Ok(newest);
+        }
         self.store.put_checkpoint(&record).await?;
         self.counters.checkpoints.add(1);
         tracing::debug!(size = record.size, reason = record.reason, "checkpoint");
         self.keep(&record).await;
         Ok(record)
+    }
+
+    /// Makes sure that a checkpoint of the store is signed by a key of this process: one log is signed by one set of keys.
+    fn vouch(&self, stored: Option<&CheckpointRecord>) -> Result<(), CheckpointError> {
+        let Some(record) = stored.filter(|stored| self.newest.borrow().as_ref() != Some(stored)) else { return Ok(()) };
+        match self.keys.vouch(&self.origin, &record.note) {
+            Vouched::Known(_) => Ok(()),
+            Vouched::Stranger { signers } => {
+                Err(CheckpointError::OtherSigner { size: record.size, signers, ours: self.keys.names() })
+            }
+            Vouched::Broken(why) => Err(CheckpointError::BadCheckpoint { size: record.size, why }),
+        }
+    }
+
+    /// Takes note of a checkpoint that another process made, and keeps it beside the store as if it were one's own.
+    async fn learn(&self) -> Result<Option<CheckpointRecord>, CheckpointError> {
+        let stored = self.store.latest_checkpoint().await?;
+        self.vouch(stored.as_ref())?;
+        if let Some(record) = &stored
+            && self.advance(record)
+        {
+            self.keep(record).await;
+        }
+        Ok(stored)
+    }
+
+    /// The newest checkpoint is this one, unless a newer one is known; whether that is news.
+    fn advance(&self, record: &CheckpointRecord) -> bool {
+        self.newest.send_if_modified(|newest| {
+            let newer = newest.as_ref().is_none_or(|newest| newest.size < record.size);
+            let same = newest.as_ref().is_some_and(|newest| newest.size == record.size && newest != record);
+            if newer || same {
+                *newest = Some(record.clone());
+            }
+            newer
+        })
     }
 
     /// Keeps the note beside the store. Only a guard against an old copy of the store, so a failure is told and no more.
@@ -152,20 +201,29 @@ pub(crate) async fn run(
     let signed = signer.newest.borrow().as_ref().map_or(0, |record| record.size);
     let mut cadence = Cadence::new(limits, Instant::now(), signed);
     cadence.grown(Instant::now(), *size.borrow_and_update());
+    let mut tenure = Tenure::new(&signer.world, limits.lease);
     // Those who wait for an answer.
     let mut requests: VecDeque<Request> = VecDeque::new();
     loop {
         let due = cadence.next();
         if requests.is_empty() {
-            tokio::select! {
+            let at = if tenure.is_held() { due.at.min(tenure.next_look()) } else { tenure.next_look() };
+            let look = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                Some(request) = inbox.0.recv() => requests.push_back(request),
+                Some(request) = inbox.0.recv() => {
+                    requests.push_back(request);
+                    false
+                }
                 Ok(()) = size.changed() => {
                     cadence.grown(Instant::now(), *size.borrow_and_update());
                     continue;
                 }
-                () = tokio::time::sleep_until(due.at) => {}
+                () = tokio::time::sleep_until(at) => tenure.next_look() <= Instant::now(),
+            };
+            if look {
+                tenure.look(&signer, &mut cadence).await;
+                continue;
             }
         }
         // One checkpoint answers all who have asked before the head is read.
@@ -200,6 +258,7 @@ pub(crate) async fn run(
             }
         }
     }
+    tenure.end(&*signer.store).await;
 }
 
 /// What a store says about itself, before it is believed.

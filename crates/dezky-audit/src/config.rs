@@ -6,7 +6,7 @@ use std::time::Duration;
 use dezky_audit_core::ids::Origin;
 use dezky_audit_core::note::HmacSecret;
 
-use crate::keys::IngestSecret;
+use crate::keys::{IngestSecret, SharedKeys};
 
 /// How a log is opened.
 #[derive(Debug, Clone)]
@@ -21,6 +21,9 @@ pub struct Config {
     /// The secret under which contents are compared when a source sends an event again. `None`: `ingest.secret` in the keys
     /// folder.
     pub ingest_secret: Option<IngestSecret>,
+    /// Where several processes write to one store: the keys that all of them have. Then no key is made or taken from
+    /// `keys_dir`, which only holds retired public keys; `ingest_secret` must be `None`.
+    pub shared: Option<SharedKeys>,
     /// Where the newest checkpoint's note is kept beside the store, so that an older copy of the store is noticed at start.
     pub kept_checkpoint: Option<PathBuf>,
     /// Checkpoints of this log that were kept elsewhere, as notes. Opening a store that is behind one of them, or disagrees
@@ -42,6 +45,7 @@ impl Config {
             keys_dir: dir.join("keys"),
             signing_secret: None,
             ingest_secret: None,
+            shared: None,
             kept_checkpoint: Some(dir.join("keys").join("checkpoint.note")),
             known_checkpoints: Vec::new(),
             record: RecordLimits::default(),
@@ -91,16 +95,20 @@ pub struct CheckpointLimits {
     pub pause: Duration,
     /// After so long without an event, one is made (`audit.heartbeat`), and a checkpoint with it.
     pub heartbeat: Duration,
+    /// Of several processes that share a store one makes the checkpoints; another takes over when it has not been heard of
+    /// for so long.
+    pub lease: Duration,
 }
 
 impl Default for CheckpointLimits {
-    /// Every 5 minutes, after 100 events at most once a second, and after an idle hour.
+    /// Every 5 minutes, after 100 events at most once a second, and after an idle hour; taken over after 30 seconds.
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(300),
             events: 100,
             pause: Duration::from_secs(1),
             heartbeat: Duration::from_secs(3_600),
+            lease: Duration::from_secs(30),
         }
     }
 }

@@ -1,16 +1,21 @@
 //! The keys that sign for the log, and the secret that compares contents.
 
 mod folder;
+mod shared;
 
 use std::fmt;
 
+use dezky_audit_core::checkpoint::{self, Checkpoint, Opened};
 use dezky_audit_core::ids::{Origin, TenantSlug};
-use dezky_audit_core::note::{HmacSecret, KeyAlgorithm, KeyRing, SigningKey, VerifyingKey};
+use dezky_audit_core::note::{HmacSecret, KeyAlgorithm, KeyRing, Note, SigningKey, VerifyingKey};
 use dezky_audit_core::time::Timestamp;
 use dezky_store::{Store, StoreError};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 pub(crate) use folder::{KeyFolder, write_whole};
+pub use shared::{SharedKeys, folder_keys};
 
 /// A key that signs checkpoints now, as it is handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +39,35 @@ impl IngestSecret {
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Another secret for another purpose, which `label` names: HMAC-SHA-256 (RFC 2104) under this one. Whoever has it learns
+    /// nothing of this one.
+    pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.as_bytes()).expect("a key of any length");
+        mac.update(b"dezky-audit/derived/v1\n");
+        mac.update(label.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
+    }
 }
 
 impl fmt::Debug for IngestSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IngestSecret(…)")
     }
+}
+
+/// No more signers of a foreign note are named.
+const MAX_NAMED: usize = 4;
+
+/// What the log's keys say about a note.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Vouched {
+    /// One of them signed it.
+    Known(Checkpoint),
+    /// None of them did; these did, or say so.
+    Stranger { signers: Vec<String> },
+    /// It is no checkpoint of this log, or its signature does not hold.
+    Broken(String),
 }
 
 /// All keys of the log.
@@ -91,6 +119,42 @@ impl Keys {
 
     pub(crate) const fn ring(&self) -> &KeyRing {
         &self.ring
+    }
+
+    /// Whose a note is that the store, or somebody else, has kept as this log's checkpoint.
+    ///
+    /// A key that signs no more vouches through its vkey in the keys folder; this is also where an announced successor
+    /// will be asked for.
+    pub(crate) fn vouch(&self, origin: &Origin, note: &str) -> Vouched {
+        match checkpoint::open(note.as_bytes(), origin.as_str(), &self.ring) {
+            Opened::Verified(verified) => Vouched::Known(verified.checkpoint),
+            Opened::Malformed(error) => Vouched::Broken(error.to_string()),
+            Opened::OriginMismatch { actual, .. } => Vouched::Broken(format!("it is of '{actual}', not of '{origin}'")),
+            Opened::SignatureMismatch { failed, .. } => {
+                let failed: Vec<_> = failed.iter().map(ToString::to_string).collect();
+                Vouched::Broken(format!("the signature of {} does not hold", failed.join(", ")))
+            }
+            Opened::NoKnownKey(_) => {
+                let note = Note::parse(note.as_bytes());
+                let signers = note.iter().flat_map(|note| note.signatures()).map(|line| format!("{}+{}", line.name, line.id));
+                Vouched::Stranger { signers: signers.take(MAX_NAMED).collect() }
+            }
+        }
+    }
+
+    /// Whether one of these keys, as [`PublishedKey::vkey`] writes them, is known.
+    pub(crate) fn knows_any(&self, vkeys: &[String]) -> bool {
+        let known = |vkey: &String| {
+            let mut fields = vkey.splitn(3, '+');
+            let (name, id) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+            self.ring.keys().iter().any(|known| known.key.name().as_str() == name && known.key.id().to_string() == id)
+        };
+        vkeys.iter().any(known)
+    }
+
+    /// The keys that sign now, each as `name+id`.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.signing.iter().map(|key| format!("{}+{}", key.name(), key.id())).collect()
     }
 
     pub(crate) fn published(&self) -> &[PublishedKey] {

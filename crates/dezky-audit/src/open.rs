@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dezky_audit_core::checkpoint::{self, Checkpoint, Opened, Reason};
+use dezky_audit_core::checkpoint::Reason;
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::Origin;
-use dezky_audit_core::note::{KeyRing, SigningKey, VerifyingKey};
+use dezky_audit_core::note::{SigningKey, VerifyingKey};
 use dezky_store::sqlite::{SqliteOptions, SqliteStore};
 use dezky_store::{Identity, Store, StoreError, Swap};
 use tokio::sync::{Notify, watch};
@@ -15,7 +15,7 @@ use crate::audit_log::{AuditLog, Inner, Tasks};
 use crate::checkpoint::CheckpointError;
 use crate::checkpointer::{self, Guard, GuardError, KnownHead, Requests, Signer};
 use crate::config::Config;
-use crate::keys::{IngestSecret, KeyFolder, Keys};
+use crate::keys::{IngestSecret, KeyFolder, Keys, Vouched};
 use crate::lane::Lane;
 use crate::lane::intake::Intake;
 use crate::lane::replay::Replay;
@@ -30,6 +30,8 @@ use crate::world::{NoRandomness, Randomness, World};
 
 /// Which keys signed last, one a line.
 pub(crate) const SIGNING_KEYS: &str = "signing-keys";
+/// How often the keys that signed last are compared again, because another process has changed them.
+const MAX_RACES: usize = 10;
 /// No note is longer.
 const MAX_NOTE: u64 = 1_000_000;
 
@@ -58,6 +60,13 @@ pub enum OpenError {
     /// A checkpoint that is kept in the store, or elsewhere, is not one that this log's keys signed.
     #[error("the {which} does not verify under the log's keys: {why}; restore the keys folder, or what was changed")]
     BadCheckpoint { which: String, why: String },
+    /// Somebody else signs for this log.
+    #[error(
+        "the {which} was signed by {}, this process has {}: all processes of one log sign with the same key. Give this one the key \
+         of the others; if the log's key has changed, put the old one's vkey into the keys folder as a *.vkey file",
+        .signers.join(", "), .ours.join(", ")
+    )]
+    OtherSigner { which: String, signers: Vec<String>, ours: Vec<String> },
     /// The store holds less than was signed.
     #[error(
         "the store ends at {size} events, but a checkpoint of {signed} events (root {root}) was signed ({known_from}): events are missing. \
@@ -119,7 +128,7 @@ pub(crate) async fn open(config: Config, store: Arc<dyn Store>, world: World) ->
     let stored = newest.as_ref().map(|record| (format!("newest checkpoint in the store (size {})", record.size), &record.note));
     let given = config.known_checkpoints.iter().map(|note| ("known checkpoint that was given".to_owned(), note));
     let kept = files.kept.as_ref().map(|(name, note)| (name.clone(), note));
-    guard(&*store, keys.ring(), stored.into_iter().chain(kept).chain(given)).await?;
+    guard(&*store, &keys, stored.into_iter().chain(kept).chain(given)).await?;
 
     let spool = open_spool(&config, &world).await?;
     let spool_failed = |source| OpenError::Spool { path: config.spool.dir.clone(), what: "its thread cannot be started", source };
@@ -232,13 +241,18 @@ async fn read_files(config: &Config, origin: &Origin, world: &World, fresh: Fres
     let (config, origin, random) = (config.clone(), origin.clone(), Arc::clone(&world.random));
     blocking(move || {
         let folder = KeyFolder::open(&config.keys_dir, &*random)?;
+        let (signing, ingest) = match (&config.shared, &config.ingest_secret) {
+            (Some(shared), _) if *shared.origin() != origin => {
+                return Err(OpenError::OtherOrigin { stored: origin.to_string(), configured: shared.origin().to_string() });
+            }
+            (Some(shared), _) => (vec![shared.signing.clone()], shared.ingest.clone()),
+            (None, Some(secret)) => (folder.signing_keys(&origin, fresh.keys)?, secret.clone()),
+            (None, None) => (folder.signing_keys(&origin, fresh.keys)?, folder.ingest_secret(fresh.log)?),
+        };
         Ok(Files {
-            signing: folder.signing_keys(&origin, fresh.keys)?,
+            signing,
             retired: folder.retired_keys()?,
-            ingest: match &config.ingest_secret {
-                Some(secret) => secret.clone(),
-                None => folder.ingest_secret(fresh.log)?,
-            },
+            ingest,
             kept: config.kept_checkpoint.as_deref().map(read_kept).transpose()?.flatten(),
         })
     })
@@ -268,12 +282,14 @@ fn read_kept(path: &Path) -> Result<Option<(String, String)>, OpenError> {
 }
 
 /// Refuses a store that has lost or changed something that was signed.
-async fn guard(store: &dyn Store, ring: &KeyRing, notes: impl Iterator<Item = (String, &String)>) -> Result<(), OpenError> {
+async fn guard(store: &dyn Store, keys: &Keys, notes: impl Iterator<Item = (String, &String)>) -> Result<(), OpenError> {
     let mut known = Vec::new();
     for (which, note) in notes {
-        let checkpoint =
-            signed(store.origin(), ring, note).map_err(|why| OpenError::BadCheckpoint { which: which.clone(), why })?;
-        known.push((KnownHead { size: checkpoint.size, root: checkpoint.root }, which));
+        match keys.vouch(store.origin(), note) {
+            Vouched::Known(checkpoint) => known.push((KnownHead { size: checkpoint.size, root: checkpoint.root }, which)),
+            Vouched::Stranger { signers } => return Err(OpenError::OtherSigner { which, signers, ours: keys.names() }),
+            Vouched::Broken(why) => return Err(OpenError::BadCheckpoint { which, why }),
+        }
     }
     let head = store.head().await?;
     // One by one, so that the message can name the checkpoint.
@@ -288,42 +304,35 @@ async fn guard(store: &dyn Store, ring: &KeyRing, notes: impl Iterator<Item = (S
     Ok(())
 }
 
-/// The checkpoint of a note that one of our keys signed, or why it is none.
-fn signed(origin: &Origin, ring: &KeyRing, note: &str) -> Result<Checkpoint, String> {
-    match checkpoint::open(note.as_bytes(), origin.as_str(), ring) {
-        Opened::Verified(verified) => Ok(verified.checkpoint),
-        Opened::Malformed(error) => Err(error.to_string()),
-        Opened::OriginMismatch { actual, .. } => Err(format!("it is of '{actual}', not of '{origin}'")),
-        Opened::SignatureMismatch { failed, .. } => {
-            let failed: Vec<_> = failed.iter().map(ToString::to_string).collect();
-            Err(format!("the signature of {} does not hold", failed.join(", ")))
-        }
-        Opened::NoKnownKey(_) => Err("none of the keys has signed it".to_owned()),
-    }
-}
-
-/// Records `audit.key_changed` when other keys sign than did last.
+/// Records `audit.key_changed` when other keys sign than did last. Of those at least one must be known here: or a process
+/// with a key of its own would begin to sign beside the others.
 async fn tell_key_change(store: &dyn Store, keys: &Keys, own: &OwnEvents) -> Result<(), OpenError> {
     let mut now: Vec<_> = keys.published().iter().map(|key| key.vkey.clone()).collect();
     now.sort_unstable();
     let value = now.join("\n");
-    let before = store.bookmark(SIGNING_KEYS).await?;
-    let version = before.as_ref().map_or(0, |bookmark| bookmark.version);
-    if let Some(before) = before {
-        if before.value == value {
+    for _ in 0..MAX_RACES {
+        let before = store.bookmark(SIGNING_KEYS).await?;
+        let version = before.as_ref().map_or(0, |bookmark| bookmark.version);
+        if let Some(before) = before {
+            if before.value == value {
+                return Ok(());
+            }
+            let old: Vec<_> = before.value.split('\n').map(str::to_owned).collect();
+            if !keys.knows_any(&old) {
+                let which = "log of this store".to_owned();
+                return Err(OpenError::OtherSigner { which, signers: old, ours: keys.names() });
+            }
+            let size = store.head().await?.size;
+            match own.key_changed(&old, &now, size, &format!("key-changed-{version}")).await {
+                // Refused: told before, by a start that ended before it could note that down.
+                Ok(_) | Err(RecordError::Refused(_)) => {}
+                Err(error) => return Err(OpenError::KeyChange(error)),
+            }
+        }
+        if let Swap::Done { .. } = store.move_bookmark(SIGNING_KEYS, version, &value).await? {
             return Ok(());
         }
-        let old: Vec<_> = before.value.split('\n').map(str::to_owned).collect();
-        let size = store.head().await?.size;
-        match own.key_changed(&old, &now, size, &format!("key-changed-{version}")).await {
-            // Refused: told before, by a start that ended before it could note that down.
-            Ok(_) | Err(RecordError::Refused(_)) => {}
-            Err(error) => return Err(OpenError::KeyChange(error)),
-        }
+        // Another process was quicker: what it wrote is compared anew.
     }
-    match store.move_bookmark(SIGNING_KEYS, version, &value).await? {
-        Swap::Done { .. } => Ok(()),
-        // Another process with the same store was quicker: it has told.
-        Swap::Conflict { .. } => Ok(()),
-    }
+    Err(StoreError::Unavailable { what: "other processes keep changing the log's keys", source: None }.into())
 }

@@ -123,31 +123,61 @@ impl Unit {
 pub(crate) struct Call {
     /// No two with the same key.
     pub(crate) entries: Vec<Entry>,
-    /// Where each draft's answer is found.
-    pub(crate) places: Vec<CallPlace>,
+    /// For each draft where its answer is found, or why it has none.
+    pub(crate) places: Vec<Result<CallPlace, RefusalReason>>,
 }
 
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct CallPlace {
     pub(crate) entry: usize,
     /// The draft says again what an earlier one of the call said.
     pub(crate) repeats: bool,
 }
 
+/// Who brings drafts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bringer {
+    Caller,
+    /// An adapter of ours: as a caller, but it may leave notes in `metadata._audit`.
+    Adapter,
+}
+
+impl Call {
+    /// # Errors
+    /// All refused drafts, if there is one.
+    pub(crate) fn all_or_nothing(self) -> Result<(Vec<Entry>, Vec<CallPlace>), RecordError> {
+        let (mut places, mut refusals) = (Vec::with_capacity(self.places.len()), Vec::new());
+        for (index, place) in self.places.into_iter().enumerate() {
+            match place {
+                Ok(place) => places.push(place),
+                Err(reason) => refusals.push(Refusal { index, reason }),
+            }
+        }
+        if refusals.is_empty() { Ok((self.entries, places)) } else { Err(RecordError::Refused(refusals)) }
+    }
+}
+
 impl Preparing<'_> {
     /// Prepares the drafts of one call; a draft that repeats an earlier one shares its answer.
-    pub(crate) fn call(self, drafts: Vec<Draft>) -> Result<Call, RecordError> {
+    pub(crate) fn call(self, drafts: Vec<Draft>, bringer: Bringer) -> Result<Call, RecordError> {
         let (max_events, max_bytes) = (RecordLimits::MAX_EVENTS, RecordLimits::MAX_BYTES);
         if drafts.len() > max_events {
             return Err(RecordError::TooLarge { count: drafts.len(), bytes: 0, max_events, max_bytes });
         }
         let mut call = Call { entries: Vec::with_capacity(drafts.len()), places: Vec::with_capacity(drafts.len()) };
-        let mut refusals = Vec::new();
         let mut known: HashMap<(Source, ExternalId), usize> = HashMap::new();
         for (index, draft) in drafts.into_iter().enumerate() {
-            let entry = match self.entry(draft, index, Door::Caller, None)? {
+            let entry = match bringer {
+                Bringer::Caller => self.entry(draft, index, Door::Caller, None)?,
+                Bringer::Adapter => match without_notes(draft) {
+                    Ok(draft) => self.entry(draft, index, Door::Internal, None)?,
+                    Err(reason) => Err(reason),
+                },
+            };
+            let entry = match entry {
                 Ok(entry) => entry,
                 Err(reason) => {
-                    refusals.push(Refusal { index, reason });
+                    call.places.push(Err(reason));
                     continue;
                 }
             };
@@ -156,17 +186,23 @@ impl Preparing<'_> {
                 let at = *known.entry((key.source.clone(), key.external_id.clone())).or_insert(new);
                 call.entries.get(at).map(|earlier| (at, earlier.index, earlier.key.as_ref() == Some(key)))
             });
-            match earlier {
+            call.places.push(match earlier {
                 None => {
-                    call.places.push(CallPlace { entry: call.entries.len(), repeats: false });
                     call.entries.push(entry);
+                    Ok(CallPlace { entry: call.entries.len() - 1, repeats: false })
                 }
-                Some((at, _, true)) => call.places.push(CallPlace { entry: at, repeats: true }),
-                Some((_, earlier, false)) => {
-                    refusals.push(Refusal { index, reason: RefusalReason::ConflictingInCall { earlier } });
-                }
-            }
+                Some((at, _, true)) => Ok(CallPlace { entry: at, repeats: true }),
+                Some((_, earlier, false)) => Err(RefusalReason::ConflictingInCall { earlier }),
+            });
         }
-        if refusals.is_empty() { Ok(call) } else { Err(RecordError::Refused(refusals)) }
+        Ok(call)
     }
+}
+
+/// Holds a draft to what callers may send, its metadata apart.
+fn without_notes(mut draft: Draft) -> Result<Draft, RefusalReason> {
+    let metadata = draft.metadata.take();
+    draft.check(Door::Caller)?;
+    draft.metadata = metadata;
+    Ok(draft)
 }

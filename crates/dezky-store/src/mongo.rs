@@ -75,6 +75,7 @@ mod document;
 mod fault;
 mod indexes;
 mod leases;
+pub mod legacy;
 mod log;
 mod plan;
 mod records;

@@ -33,11 +33,11 @@ impl Given {
 
     /// Adds the settings among these names and values; an empty value counts as none.
     pub(crate) fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
-        for (name, text) in variables.into_iter().filter(|(name, _)| name.starts_with("AUDIT_")) {
+        for (name, text) in variables {
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
                 Some(_) if text.is_empty() => {}
                 Some(setting) => self.add(setting.key, text, name),
-                None if name == super::super::cli::CONFIG_VARIABLE => {}
+                None if name == super::super::cli::CONFIG_VARIABLE || !name.starts_with("AUDIT_") => {}
                 None => self.strangers.push(name),
             }
         }

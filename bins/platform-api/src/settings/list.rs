@@ -10,11 +10,16 @@ pub(crate) struct Setting {
     pub(crate) default: Option<&'static str>,
     /// Never shown, and no flag: whoever lists processes could read it.
     pub(crate) secret: bool,
+    /// The variable's name, where operators know it by another than the key gives.
+    known_as: Option<&'static str>,
 }
 
 impl Setting {
-    /// `AUDIT_` and the path of the key in capitals.
+    /// `AUDIT_` and the path of the key in capitals, but for those that have had another name for long.
     pub(crate) fn variable(&self) -> String {
+        if let Some(name) = self.known_as {
+            return name.to_owned();
+        }
         format!("AUDIT_{}", self.key.to_uppercase().replace('.', "_"))
     }
 
@@ -25,11 +30,15 @@ impl Setting {
 }
 
 const fn setting(key: &'static str, value: &'static str, default: Option<&'static str>, help: &'static str) -> Setting {
-    Setting { key, value, help, default, secret: false }
+    Setting { key, value, help, default, secret: false, known_as: None }
+}
+
+const fn secret(key: &'static str, value: &'static str, help: &'static str) -> Setting {
+    Setting { key, value, help, default: None, secret: true, known_as: None }
 }
 
 /// All of them.
-pub(crate) const SETTINGS: [Setting; 18] = [
+pub(crate) const SETTINGS: [Setting; 23] = [
     setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
     setting(
         "listen",
@@ -45,12 +54,27 @@ pub(crate) const SETTINGS: [Setting; 18] = [
         "Checkpoints that were kept elsewhere, as files with a note each, commas between; a store behind one of them is refused",
     ),
     Setting {
-        key: "signing_key",
-        value: "SECRET",
-        help: "A shared secret of at least 32 bytes: checkpoints then carry an HMAC-SHA-256 signature too",
-        default: None,
-        secret: true,
+        known_as: Some("MONGODB_URI"),
+        ..secret(
+            "mongodb.uri",
+            "URI",
+            "The database that holds the log, for several processes; without it the log is in the data folder",
+        )
     },
+    setting(
+        "shared.log_key_file",
+        "FILE",
+        None,
+        "With a database: the key that signs, the same for all processes (platform-api make-keys)",
+    ),
+    setting(
+        "shared.ingest_secret_file",
+        "FILE",
+        None,
+        "With a database: the secret that contents are compared under, the same for all",
+    ),
+    setting("shared.operator_token_file", "FILE", None, "With a database: the operator's token, the same for all"),
+    secret("signing_key", "SECRET", "A shared secret of at least 32 bytes: checkpoints then carry an HMAC-SHA-256 signature too"),
     setting(
         "signing_key_file",
         "FILE",
@@ -59,6 +83,12 @@ pub(crate) const SETTINGS: [Setting; 18] = [
     ),
     setting("checkpoint.interval", "TIME", Some("5m"), "Sign at least so often, if something is new"),
     setting("checkpoint.events", "N", Some("100"), "Sign after so many new events, at most once a second"),
+    setting(
+        "checkpoint.lease",
+        "TIME",
+        Some("30s"),
+        "Of several processes one signs by the clock; another takes over after so long",
+    ),
     setting("checkpoint.heartbeat", "TIME", Some("1h"), "Record that the log lives after so long without an event"),
     setting("spool.limit", "BYTES", Some("64MiB"), "How much disk best-effort events may fill while the store is away"),
     setting("verify.max_findings", "N", Some("1000"), "How many findings one verification names"),
@@ -91,7 +121,7 @@ mod tests {
     fn names_that_operators_know_stay() {
         let variables: BTreeSet<_> = SETTINGS.iter().map(Setting::variable).collect();
         assert_eq!(variables.len(), SETTINGS.len());
-        for known in ["AUDIT_SIGNING_KEY", "AUDIT_LOG_ORIGIN", "AUDIT_DATA_DIR", "AUDIT_HTTP_TRUSTED_PROXIES"] {
+        for known in ["AUDIT_SIGNING_KEY", "AUDIT_LOG_ORIGIN", "AUDIT_DATA_DIR", "AUDIT_HTTP_TRUSTED_PROXIES", "MONGODB_URI"] {
             assert!(variables.contains(known), "{known}");
         }
     }

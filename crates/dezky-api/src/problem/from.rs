@@ -78,9 +78,11 @@ impl From<CheckpointError> for Problem {
     fn from(error: CheckpointError) -> Self {
         match error {
             CheckpointError::Store(error) => error.into(),
-            CheckpointError::Behind { .. } | CheckpointError::Fork { .. } | CheckpointError::Tree { .. } => {
-                Self::new(Code::SigningStopped, error.to_string())
-            }
+            CheckpointError::Behind { .. }
+            | CheckpointError::Fork { .. }
+            | CheckpointError::Tree { .. }
+            | CheckpointError::OtherSigner { .. }
+            | CheckpointError::BadCheckpoint { .. } => Self::new(Code::SigningStopped, error.to_string()),
             CheckpointError::Closed => Self::new(Code::Closing, "no checkpoint was made"),
             _ => Self::internal(&error),
         }

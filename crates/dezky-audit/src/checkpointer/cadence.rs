@@ -66,6 +66,13 @@ impl Cadence {
         self.waiting_since = (self.size > size).then_some(now);
     }
 
+    /// Some process has signed for `size` events.
+    pub(super) fn known(&mut self, now: Instant, size: u64) {
+        if size > self.signed {
+            self.signed(now, size);
+        }
+    }
+
     /// An attempt failed.
     pub(super) fn failed(&mut self, now: Instant) {
         self.not_before = now + RETRY;

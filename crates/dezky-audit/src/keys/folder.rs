@@ -15,8 +15,8 @@ use crate::world::Randomness;
 
 /// No key file is longer.
 const MAX_KEY_FILE: u64 = 4_096;
-const INGEST_SECRET: &str = "ingest.secret";
-const FIRST_KEY: &str = "log.key";
+pub(super) const INGEST_SECRET: &str = "ingest.secret";
+pub(super) const FIRST_KEY: &str = "log.key";
 
 /// The keys folder, there with mode 0700.
 pub(crate) struct KeyFolder<'a> {
@@ -36,7 +36,7 @@ impl<'a> KeyFolder<'a> {
 
     /// The signing keys (`*.key`) in the order of their names; without any, a first one is made if it may be.
     pub(crate) fn signing_keys(&self, origin: &Origin, may_make: bool) -> Result<Vec<SigningKey>, OpenError> {
-        let mut paths = self.files(".key")?;
+        let mut paths = files(self.dir, ".key")?;
         if paths.is_empty() {
             let path = self.dir.join(FIRST_KEY);
             if !may_make {
@@ -46,17 +46,12 @@ impl<'a> KeyFolder<'a> {
             self.make_key(&path, origin)?;
             paths.push(path);
         }
-        paths.iter().map(|path| self.signing_key(path, origin)).collect()
+        paths.iter().map(|path| signing_key(path, origin)).collect()
     }
 
     /// Public keys that sign no more (`*.vkey`).
     pub(crate) fn retired_keys(&self) -> Result<Vec<VerifyingKey>, OpenError> {
-        let read = |path: PathBuf| {
-            let text = read_file(&path)?;
-            let text = String::from_utf8_lossy(&text);
-            text.trim().parse().map_err(|error| refused(&path, format!("not a public key: {error}")))
-        };
-        self.files(".vkey")?.into_iter().map(read).collect()
+        retired_keys(self.dir)
     }
 
     /// The ingest secret; made if it may be.
@@ -74,16 +69,10 @@ impl<'a> KeyFolder<'a> {
             self.random.fill(bytes.as_mut_slice())?;
             self.make(&path, bytes.as_slice())?;
         }
-        check_private(&path)?;
-        let bytes = read_file(&path)?;
-        let bytes: [u8; 32] = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| refused(&path, format!("an ingest secret is 32 bytes, this file has {}", bytes.len())))?;
-        Ok(IngestSecret::new(bytes))
+        read_ingest_secret(&path)
     }
 
-    fn make_key(&self, path: &Path, origin: &Origin) -> Result<(), OpenError> {
+    pub(super) fn make_key(&self, path: &Path, origin: &Origin) -> Result<(), OpenError> {
         let mut seed = Zeroizing::new([0; 32]);
         self.random.fill(seed.as_mut_slice())?;
         let key = SigningKey::ed25519(KeyName::from(origin), &seed);
@@ -92,33 +81,6 @@ impl<'a> KeyFolder<'a> {
         let vkey = key.verifying_key().vkey().unwrap_or_default();
         tracing::info!(path = %path.display(), vkey, "made the log's signing key; hand the vkey to whoever verifies the log");
         Ok(())
-    }
-
-    fn signing_key(&self, path: &Path, origin: &Origin) -> Result<SigningKey, OpenError> {
-        check_private(path)?;
-        let text = read_file(path)?;
-        let text = std::str::from_utf8(&text).map_err(|_| refused(path, "not a private key: no UTF-8"))?;
-        let key = SigningKey::from_private_text(text.trim_end_matches(['\r', '\n']))
-            .map_err(|error| refused(path, format!("not a private key: {error}")))?;
-        if key.name().as_str() == origin.as_str() {
-            Ok(key)
-        } else {
-            Err(refused(path, format!("a key of the log '{}', not of '{origin}'", key.name())))
-        }
-    }
-
-    fn files(&self, ending: &str) -> Result<Vec<PathBuf>, OpenError> {
-        let unreadable = |source| failed(self.dir, "the keys folder cannot be read", source);
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(self.dir).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.ends_with(ending) && !name.starts_with('.') {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        Ok(paths)
     }
 
     /// Makes a file with mode 0600, whole or not at all; another process may have been quicker.
@@ -136,6 +98,60 @@ impl<'a> KeyFolder<'a> {
         });
         made.map_err(|source| failed(path, "cannot be made", source))
     }
+}
+
+/// The private key in a file that only its owner can read.
+pub(super) fn read_signing_key(path: &Path) -> Result<SigningKey, OpenError> {
+    check_private(path)?;
+    let text = read_file(path)?;
+    let text = std::str::from_utf8(&text).map_err(|_| refused(path, "not a private key: no UTF-8"))?;
+    SigningKey::from_private_text(text.trim_end_matches(['\r', '\n']))
+        .map_err(|error| refused(path, format!("not a private key: {error}")))
+}
+
+fn signing_key(path: &Path, origin: &Origin) -> Result<SigningKey, OpenError> {
+    let key = read_signing_key(path)?;
+    if key.name().as_str() == origin.as_str() {
+        Ok(key)
+    } else {
+        Err(refused(path, format!("a key of the log '{}', not of '{origin}'", key.name())))
+    }
+}
+
+/// The ingest secret in a file that only its owner can read.
+pub(super) fn read_ingest_secret(path: &Path) -> Result<IngestSecret, OpenError> {
+    check_private(path)?;
+    let bytes = read_file(path)?;
+    let bytes: [u8; 32] = bytes
+        .as_slice()
+        .try_into()
+        .map_err(|_| refused(path, format!("an ingest secret is 32 bytes, this file has {}", bytes.len())))?;
+    Ok(IngestSecret::new(bytes))
+}
+
+/// The public keys in a folder that sign no more (`*.vkey`).
+pub(super) fn retired_keys(dir: &Path) -> Result<Vec<VerifyingKey>, OpenError> {
+    let read = |path: PathBuf| {
+        let text = read_file(&path)?;
+        let text = String::from_utf8_lossy(&text);
+        text.trim().parse().map_err(|error| refused(&path, format!("not a public key: {error}")))
+    };
+    files(dir, ".vkey")?.into_iter().map(read).collect()
+}
+
+/// The files of a folder with this ending, in the order of their names.
+pub(super) fn files(dir: &Path, ending: &str) -> Result<Vec<PathBuf>, OpenError> {
+    let unreadable = |source| failed(dir, "the keys folder cannot be read", source);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(ending) && !name.starts_with('.') {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 /// Replaces a file, whole or not at all; durable on return.
@@ -177,7 +193,7 @@ fn check_private(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn refused(path: &Path, what: impl Into<String>) -> OpenError {
+pub(super) fn refused(path: &Path, what: impl Into<String>) -> OpenError {
     OpenError::Keys { path: path.to_owned(), what: what.into(), source: None }
 }
 

@@ -120,3 +120,103 @@ async fn all_who_ask_at_once_get_an_answer() {
     }
     scratch.finish().await;
 }
+
+/// Another process on the same store, with the same keys.
+async fn beside(scratch: &Scratch) -> Scratch {
+    let dir = tempfile::tempdir().unwrap();
+    copy_keys(scratch, &dir);
+    let config = crate::scratch::config(dir.path());
+    Scratch::configured(config, Arc::clone(&scratch.store), dir).await
+}
+
+fn copy_keys(scratch: &Scratch, dir: &tempfile::TempDir) {
+    let keys = dir.path().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    for name in ["log.key", "ingest.secret"] {
+        std::fs::copy(scratch.dir.path().join("keys").join(name), keys.join(name)).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_processes_one_signs_by_the_clock_also_for_the_events_of_the_others() {
+    let first = Scratch::new(Backend::Memory).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = beside(&first).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    second.log.record(draft("a")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(320)).await;
+    assert_eq!(sizes(&*first.store).await, [(1, "interval".to_owned())]);
+    assert_eq!((first.log.metrics().checkpoints, second.log.metrics().checkpoints), (2, 0));
+    // Whoever is asked signs at once; and the one hour without an event is one hour.
+    first.log.record(draft("b")).await.unwrap();
+    assert_eq!(second.log.checkpoint(Reason::Manual).await.unwrap().size, 2);
+    tokio::time::sleep(Duration::from_secs(3_700)).await;
+    assert_eq!(sizes(&*first.store).await.last().unwrap(), &(3, "heartbeat".to_owned()));
+    // What the other signed is known, and kept beside the store.
+    let kept = std::fs::read_to_string(second.dir.path().join("keys/checkpoint.note")).unwrap();
+    assert_eq!(kept, first.log.latest_checkpoint().await.unwrap().unwrap().note);
+    drop(second);
+    finish(first).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_process_takes_over_when_the_one_that_signs_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Backend::Memory.open(dir.path()).await;
+    // One that died without a word.
+    let now = crate::scratch::time("2026-05-01T00:00:00.000Z");
+    store.lease("checkpointer", "dead", Duration::from_secs(30), now).await.unwrap();
+    let scratch = Scratch::over(store, dir).await;
+    scratch.log.record(draft("a")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1_000)).await;
+    assert_eq!(sizes(&*scratch.store).await, []);
+    scratch.clock.advance(Duration::from_secs(31));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(sizes(&*scratch.store).await, [(1, "interval".to_owned())]);
+    // One that stops gives the lease back.
+    let second = beside(&scratch).await;
+    drop(scratch.log);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    second.log.record(draft("b")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(310)).await;
+    assert_eq!(sizes(&*second.store).await.last().unwrap(), &(2, "interval".to_owned()));
+    finish(second).await;
+}
+
+#[tokio::test]
+async fn two_that_sign_at_once_sign_one_tree() {
+    let first = Scratch::new(Backend::Memory).await;
+    let second = beside(&first).await;
+    for round in 0..50 {
+        let (a, b) = tokio::join!(first.log.record(draft("a")), second.log.record(draft("b")));
+        assert!(a.is_ok() && b.is_ok());
+        let (a, b) = tokio::join!(first.log.checkpoint(Reason::Manual), second.log.checkpoint(Reason::Manual));
+        assert_eq!((a.unwrap().size, b.unwrap().size), (2 * round + 2, 2 * round + 2));
+    }
+    let signed = sizes(&*first.store).await;
+    assert!(signed.is_sorted());
+    drop(second);
+    first.finish().await;
+}
+
+#[tokio::test]
+async fn a_process_with_a_key_of_its_own_never_signs() {
+    let first = Scratch::new(Backend::Memory).await;
+    first.log.record(draft("a")).await.unwrap();
+    let signed = first.log.checkpoint(Reason::Manual).await.unwrap();
+    // It would have to have been let in before the first checkpoint: then its next one is refused.
+    let dir = tempfile::tempdir().unwrap();
+    let empty = Faulty::new(Backend::Memory.open(dir.path()).await);
+    let stranger = Scratch::over(Arc::clone(&empty) as _, dir).await;
+    empty.swap(Arc::clone(&first.store));
+    let error = stranger.log.checkpoint(Reason::Manual).await.unwrap_err();
+    assert!(matches!(error, CheckpointError::OtherSigner { size: 1, .. }), "{error}");
+    // And on an empty store the first to register its keys is the one whose log it is.
+    let fresh = Backend::Memory.open(stranger.dir.path()).await;
+    fresh.move_bookmark("signing-keys", 0, &first.log.keys()[0].vkey).await.unwrap();
+    let config = crate::scratch::config(stranger.dir.path());
+    let refused = dezky_audit::AuditLog::open(config, fresh, crate::scratch::world().0).await.err().unwrap();
+    assert!(matches!(refused, dezky_audit::OpenError::OtherSigner { .. }), "{refused}");
+    assert_eq!(first.log.latest_checkpoint().await.unwrap(), Some(signed));
+    first.finish().await;
+}

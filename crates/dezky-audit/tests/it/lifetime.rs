@@ -108,7 +108,11 @@ async fn lost_keys_are_not_made_anew_in_silence() {
     let other = tempfile::tempdir().unwrap();
     let stranger = Scratch::over(Backend::Memory.open(other.path()).await, other).await;
     fs::copy(stranger.dir.path().join("keys/log.key"), keys.join("log.key")).unwrap();
-    assert!(matches!(refused(config(scratch.dir.path()), &scratch.store).await, OpenError::BadCheckpoint { .. }));
+    let error = refused(config(scratch.dir.path()), &scratch.store).await;
+    assert!(matches!(error, OpenError::OtherSigner { .. }), "{error}");
+    let (ours, theirs) = (stranger.log.keys()[0].vkey.clone(), scratch.log.keys()[0].vkey.clone());
+    let [ours, theirs] = [ours, theirs].map(|vkey| vkey.rsplit_once('+').unwrap().0.to_owned());
+    assert!(error.to_string().contains(&format!("was signed by {theirs}, this process has {ours}")), "{error}");
 }
 
 #[tokio::test]

@@ -192,3 +192,34 @@ fn futures_poll<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> 
         std::task::Poll::Pending => None,
     }
 }
+
+#[tokio::test]
+async fn events_of_an_adapter_are_recorded_each_by_itself() {
+    for backend in BACKENDS {
+        let scratch = Scratch::new(backend).await;
+        scratch.log.record(keyed("taken", "id-1")).await.unwrap();
+        let noted = |draft: Draft| Draft { metadata: Some(vec![("_audit".to_owned(), Value::from("changed"))]), ..draft };
+        let own = Draft { source: "audit".parse().unwrap(), ..draft("a") };
+        let drafts = vec![
+            noted(keyed("a", "id-2")),
+            keyed("other", "id-1"),
+            own,
+            noted(keyed("a", "id-2")),
+            keyed("b", "id-2"),
+            noted(draft("audit.x")),
+            draft("c"),
+        ];
+        let answers = scratch.log.record_adapted(drafts.clone()).await.unwrap();
+        let seqs: Vec<_> = answers.iter().map(|answer| answer.as_ref().ok().map(|r| (r.seq.get(), r.duplicate))).collect();
+        assert_eq!(seqs, [Some((2, false)), None, None, Some((2, true)), None, None, Some((3, false))]);
+        assert!(matches!(answers[1], Err(RefusalReason::ConflictingContent { seq }) if seq.get() == 1));
+        assert!(matches!(answers[2], Err(RefusalReason::Member { pointer: "/source", .. })));
+        assert!(matches!(answers[4], Err(RefusalReason::ConflictingInCall { earlier: 0 })));
+        assert!(matches!(answers[5], Err(RefusalReason::Member { pointer: "/action", .. })));
+        assert_eq!(scratch.log.record_adapted(Vec::new()).await.unwrap(), []);
+        // All of it again: what has an externalId is known.
+        let again = scratch.log.record_adapted(drafts[..1].to_vec()).await.unwrap();
+        assert!(again[0].as_ref().unwrap().duplicate);
+        assert_eq!(member(&scratch.finish().await, "action"), ["taken", "a", "c"]);
+    }
+}
