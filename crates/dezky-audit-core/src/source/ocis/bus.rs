@@ -119,11 +119,7 @@ pub fn map_message(raw: &[u8], place: &str, key: &SourceKey) -> Mapped {
         data.push(("payloadMac".to_owned(), Value::from(key.mac("unreadable", &[&payload]).to_hex())));
         return Mapped::Event(Box::new(composer.finish(data)));
     };
-    let (members, converted) = match read_lenient(&payload) {
-        Ok((Value::Object(members), converted)) => (members, converted),
-        Ok(_) | Err(_) => return lost("a payload that is no object"),
-    };
-    let mut members = members;
+    let Ok((Value::Object(mut members), converted)) = read_lenient(&payload) else { return lost("a payload that is no object") };
     let (redacted, _) = redact(&mut members, SECRETS);
     let event = Value::Object(members);
     let verb = match TYPES[row].1 {
