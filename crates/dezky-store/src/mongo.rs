@@ -29,8 +29,9 @@
 //! be done later, or never. The same documents are then inserted again, at the same `_id`s, up to four times: a retry is
 //! harmless, since a document is either not there yet, or there as ours, byte for byte, told by its hash, whoever of the two
 //! attempts put it there; or another's is there, and then ours can never be. That also holds for the retries that the driver
-//! makes by itself (`retryWrites`). Only when no server answers at all is the outcome unknown, and the caller must look for
-//! the head and for its own events before it writes anything else.
+//! makes by itself (`retryWrites`), and when a caller repeats a batch whose outcome was unknown: it learns how much of it is
+//! there, never a `Conflict` with itself. Only when no server answers in all that time is the outcome unknown, and the caller
+//! must look for the head and for its own events before it writes anything else.
 //!
 //! # What is derived
 //!

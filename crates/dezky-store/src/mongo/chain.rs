@@ -13,7 +13,7 @@ use super::MongoStore;
 use super::append::Side;
 use super::document::place;
 use super::indexes::STREAM;
-use super::value::{hash, hashes, integer, number, part, positions, seq};
+use super::value::{hash, hashes, integer, member, number, part, positions, seq};
 use crate::batch::{Branch, Trunk, grow_branches};
 use crate::error::StoreError;
 use crate::log::{Head, NewEvent, TenantHead, Tip};
@@ -187,12 +187,14 @@ impl MongoStore {
         let mut since =
             self.all(events.find(recent).hint(hint(STREAM)).sort(doc! { "tenant.seq": 1 }).projection(members)).await?;
         let damaged = || StoreError::corrupt(format!("the stream of tenant '{slug}' before its event {at}"));
-        let marked = since.first().filter(|first| from > 0 && stream_seq(first).is_ok_and(|seq| seq == from));
-        let peaks = marked.and_then(|first| hashes(part(first, "tenant")?, "peaks"));
-        let mut frontier = match peaks {
-            Some(peaks) => {
-                since.remove(0);
-                Frontier::from_peaks(from, peaks).map_err(|_| damaged())?
+        let marked =
+            since.iter().rposition(|event| part(event, "tenant").is_some_and(|tenant| member(tenant, "peaks").is_some()));
+        let mut frontier = match marked {
+            Some(marked) => {
+                let peaks = part(&since[marked], "tenant").and_then(|tenant| hashes(tenant, "peaks")).ok_or_else(damaged)?;
+                let mark = stream_seq(&since[marked])?;
+                since.drain(..=marked);
+                Frontier::from_peaks(mark, peaks).map_err(|_| damaged())?
             }
             None if from == 0 && since.first().is_some_and(|first| stream_seq(first).is_ok_and(|seq| seq == 1)) => {
                 Frontier::new()

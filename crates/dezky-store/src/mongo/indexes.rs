@@ -45,7 +45,8 @@ fn all() -> Vec<Index> {
         unique: false,
         partial: None,
     };
-    let string = doc! { "$type": "string" };
+    // Both are there, and texts, or neither is: nothing else is ever written.
+    let there = doc! { "$exists": true };
     vec![
         // Free text is looked for in the index itself, without a look at the documents.
         Index { keys: doc! { "at": 1, "_id": 1, "text": 1 }, ..plain(AT, "at") },
@@ -57,7 +58,7 @@ fn all() -> Vec<Index> {
         Index {
             keys: doc! { "key.source": 1, "key.external_id": 1 },
             unique: true,
-            partial: Some(doc! { "key.source": string.clone(), "key.external_id": string }),
+            partial: Some(doc! { "key.source": there.clone(), "key.external_id": there }),
             ..plain(KEY, "key")
         },
         Index { keys: doc! { "tenant.slug": 1, "tenant.seq": 1, "_id": 1 }, ..plain(STREAM, "tenant") },

@@ -10,9 +10,7 @@ use dezky_audit_core::ids::{ExternalId, MAX_SAFE_INTEGER, Origin, Source, Tenant
 use mongodb::bson::{Document, doc};
 
 use super::MongoStore;
-use super::chain::hint;
 use super::document::{receipt, stored};
-use super::indexes::KEY;
 use super::value::{integer, number};
 use crate::batch::check;
 use crate::error::StoreError;
@@ -63,11 +61,10 @@ impl EventLog for MongoStore {
         }
         let events = self.events()?;
         let mut known: HashMap<(Source, ExternalId), Receipt> = HashMap::new();
-        for (source, ids) in by_source(keys) {
+        for (source, ids) in by_source(keys.iter().map(|(source, id)| (source, id))) {
             for ids in ids.chunks(1_000) {
-                let asked = keyed(source, ids);
                 let members = doc! { "hash": 1, "key": 1 };
-                for document in self.all(events.find(asked).hint(hint(KEY)).projection(members)).await? {
+                for document in self.all(events.find(keyed(source, ids)).projection(members)).await? {
                     let (source, id, receipt) = receipt(&document)?;
                     known.insert((source, id), receipt);
                 }
@@ -81,7 +78,7 @@ impl EventLog for MongoStore {
 }
 
 /// The ids that are asked for, source by source.
-pub(super) fn by_source(keys: &[(Source, ExternalId)]) -> HashMap<&str, Vec<&str>> {
+pub(super) fn by_source<'a>(keys: impl Iterator<Item = (&'a Source, &'a ExternalId)>) -> HashMap<&'a str, Vec<&'a str>> {
     let mut by_source: HashMap<&str, Vec<&str>> = HashMap::new();
     for (source, id) in keys {
         by_source.entry(source.as_str()).or_default().push(id.as_str());
@@ -89,12 +86,9 @@ pub(super) fn by_source(keys: &[(Source, ExternalId)]) -> HashMap<&str, Vec<&str
     by_source
 }
 
-/// The keys of one source, said so that the partial index answers.
-fn keyed(source: &str, ids: &[&str]) -> Document {
-    doc! {
-        "key.source": { "$eq": source, "$type": "string" },
-        "key.external_id": { "$in": ids.to_vec(), "$type": "string" },
-    }
+/// The keys of one source.
+pub(super) fn keyed(source: &str, ids: &[&str]) -> Document {
+    doc! { "key.source": source, "key.external_id": { "$in": ids.to_vec() } }
 }
 
 impl MongoStore {

@@ -13,13 +13,13 @@ use super::MongoStore;
 use super::chain::hint;
 use super::document::receipt;
 use super::indexes::{KEY, STREAM};
-use super::log::by_source;
+use super::log::{by_source, keyed};
 use super::tiles::Pending;
 use super::value::{blob, damaged, hash, hashes, integer, joined, number, optional_hash, part, seq, text};
 use crate::batch::Trunk;
 use crate::error::StoreError;
 use crate::log::{EventLog, Head, NewEvent, Receipt, TenantHead};
-use crate::transfer::{Relic, Transfer};
+use crate::transfer::{Relic, Transfer, ends_of_streams};
 
 /// The most relics in one command.
 const SLICE: usize = 1_000;
@@ -67,8 +67,8 @@ impl Transfer for MongoStore {
             }
             None => doc! {},
         };
-        let string = doc! { "$type": "string" };
-        let mut own = doc! { "key.source": string.clone(), "key.external_id": string };
+        let there = doc! { "$exists": true };
+        let mut own = doc! { "key.source": there.clone(), "key.external_id": there };
         own.extend(behind("key.source", "key.external_id"));
         let events = self.events()?;
         let order = doc! { "key.source": 1, "key.external_id": 1 };
@@ -87,7 +87,10 @@ impl Transfer for MongoStore {
     }
 
     async fn adopt(&self, relics: Vec<Relic>) -> Result<(), StoreError> {
-        self.must_be_empty().await?;
+        match self.must_be_empty().await {
+            Err(StoreError::Refused { .. }) => return self.adopt_ends(&relics).await,
+            empty => empty?,
+        }
         let mut by_collection: BTreeMap<&str, Vec<Document>> = BTreeMap::new();
         for relic in &relics {
             let (collection, q, values) = encode(relic);
@@ -125,6 +128,32 @@ impl Transfer for MongoStore {
 }
 
 impl MongoStore {
+    /// Takes the peaks of streams at their very ends, in place of those that were computed from others.
+    async fn adopt_ends(&self, relics: &[Relic]) -> Result<(), StoreError> {
+        // Nothing is appended meanwhile, and what was computed before is forgotten.
+        let mut side = self.side.lock().await;
+        let size = self.caught_up(&mut side).await?.trunk.tip().size;
+        let mut ends = BTreeMap::new();
+        for relic in relics {
+            if let Relic::TenantHead { tenant, .. } = relic {
+                ends.insert(tenant.clone(), self.read_tenant_head(tenant, size).await?);
+            }
+        }
+        if !ends_of_streams(relics, |tenant| Ok::<_, StoreError>(ends.get(tenant).cloned().flatten()))? {
+            return Err(not_empty());
+        }
+        for relic in relics {
+            let Relic::TenantHead { tenant, head } = relic else { continue };
+            let last = doc! { "_id": integer(head.seq.get()), "tenant.slug": tenant.as_str() };
+            if !self.update("event", last, doc! { "$set": { "tenant.peaks": joined(&head.peaks) } }).await? {
+                let adopted = doc! { "_id": tenant.as_str() };
+                self.update("tenant_head", adopted, doc! { "$set": { "peaks": joined(&head.peaks) } }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `Refused` when there is an event.
     async fn must_be_empty(&self) -> Result<(), StoreError> {
         let events = self.events()?;
         match self.first(events.find(doc! {}).projection(doc! { "_id": 1 })).await? {
@@ -141,14 +170,24 @@ impl MongoStore {
         Ok(())
     }
 
-    /// Whether a key of the batch is one of those.
-    pub(super) async fn was_adopted(&self, batch: &[NewEvent]) -> Result<bool, StoreError> {
-        if !self.adopted.load(Ordering::Acquire) {
+    /// Whether a key of the batch is known already. Of a single event the unique index says so itself.
+    pub(super) async fn knows_keys(&self, batch: &[NewEvent]) -> Result<bool, StoreError> {
+        let adopted = self.adopted.load(Ordering::Acquire);
+        if batch.len() == 1 && !adopted {
             return Ok(false);
         }
-        let keys: Vec<_> = batch.iter().filter_map(|event| event.key.as_ref()).collect();
-        let keys: Vec<_> = keys.into_iter().map(|key| (key.source.clone(), key.external_id.clone())).collect();
-        Ok(!self.adopted_receipts(&keys).await?.is_empty())
+        let events = self.events()?;
+        let keys = batch.iter().filter_map(|event| event.key.as_ref());
+        for (source, ids) in by_source(keys.map(|key| (&key.source, &key.external_id))) {
+            for ids in ids.chunks(SLICE) {
+                if self.first(events.find(keyed(source, ids)).projection(doc! { "_id": 1 })).await?.is_some()
+                    || !self.adopted_receipts_of(source, ids).await?.is_empty()
+                {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     pub(super) async fn adopted_receipts(
@@ -156,20 +195,22 @@ impl MongoStore {
         keys: &[(Source, ExternalId)],
     ) -> Result<Vec<((Source, ExternalId), Receipt)>, StoreError> {
         let mut known = Vec::new();
-        if !self.adopted.load(Ordering::Acquire) {
-            return Ok(known);
-        }
-        let receipts = self.collection("receipt")?;
-        for (source, ids) in by_source(keys) {
+        for (source, ids) in by_source(keys.iter().map(|(source, id)| (source, id))) {
             for ids in ids.chunks(SLICE) {
-                let asked = doc! { "source": source, "external_id": { "$in": ids.to_vec() } };
-                for found in self.all(receipts.find(asked)).await? {
-                    let (source, id, receipt) = adopted_receipt(&found)?;
-                    known.push(((source, id), receipt));
-                }
+                let found = self.adopted_receipts_of(source, ids).await?;
+                known.extend(found.into_iter().map(|(source, id, receipt)| ((source, id), receipt)));
             }
         }
         Ok(known)
+    }
+
+    async fn adopted_receipts_of(&self, source: &str, ids: &[&str]) -> Result<Vec<Keyed>, StoreError> {
+        if !self.adopted.load(Ordering::Acquire) {
+            return Ok(Vec::new());
+        }
+        let receipts = self.collection("receipt")?;
+        let asked = doc! { "source": source, "external_id": { "$in": ids.to_vec() } };
+        self.all(receipts.find(asked)).await?.iter().map(|found| adopted_receipt(found)).collect()
     }
 
     pub(super) async fn adopted_head(&self, slug: &TenantSlug) -> Result<Option<TenantHead>, StoreError> {
