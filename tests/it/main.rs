@@ -18,6 +18,9 @@ mod tampering;
 // kill -9 in the middle of recording.
 mod killing;
 
+// kill -9 between a change and its event.
+mod mutations;
+
 // The store away for a while: locked, and a full disk.
 mod outages;
 

@@ -44,15 +44,21 @@ fn core_knows_no_input_or_output() {
 fn each_floor_stands_on_those_below_it_only() {
     assert_never("dezky-store", &["dezky-audit", "dezky-api", "axum", "dezky-testkit"]);
     assert_never("dezky-audit", &["dezky-api", "axum", "hyper", "dezky-testkit"]);
+    assert_never("dezky-platform", &["dezky-ingest", "dezky-cold", "dezky-api", "axum", "hyper", "dezky-testkit"]);
     assert_never("dezky-api", &["dezky-testkit"]);
     assert_never("dezky-testkit", &["dezky-store", "dezky-audit", "dezky-api"]);
 }
 
 #[test]
 fn only_the_store_names_a_database() {
-    for manifest in
-        ["crates/dezky-audit-core", "crates/dezky-audit", "crates/dezky-api", "bins/platform-api", "bins/dezky-verify"]
-    {
+    for manifest in [
+        "crates/dezky-audit-core",
+        "crates/dezky-audit",
+        "crates/dezky-platform",
+        "crates/dezky-api",
+        "bins/platform-api",
+        "bins/dezky-verify",
+    ] {
         let path = format!("{}/../{manifest}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();
         let shipped = text.split("[dev-dependencies]").next().unwrap();

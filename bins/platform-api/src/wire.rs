@@ -68,9 +68,11 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     say_where(&log, listener.local_addr().context("the address is not known")?, &token)?;
     let drain_time = http.limits.drain_time;
     let app = App::new(log.clone(), credentials, http);
+    let platform = app.platform().clone();
     let orderly = async {
         let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
+        platform.shutdown(drain_time).await;
         log.shutdown(drain_time).await
     };
     let drained = tokio::select! {

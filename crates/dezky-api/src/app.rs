@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use dezky_audit::AuditLog;
+use dezky_audit::{AuditLog, SystemClock};
+use dezky_platform::Platform;
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::config::HttpConfig;
@@ -18,6 +19,7 @@ pub struct App(Arc<Parts>);
 /// The parts of an [`App`].
 pub struct Parts {
     pub(crate) log: AuditLog,
+    pub(crate) platform: Platform,
     pub(crate) credentials: Credentials,
     pub(crate) config: HttpConfig,
     pub(crate) metrics: HttpMetrics,
@@ -32,6 +34,7 @@ pub struct Parts {
 }
 
 impl App {
+    /// Within a runtime: the platform relays in a task of its own.
     pub fn new(log: AuditLog, credentials: Credentials, config: HttpConfig) -> Self {
         let limits = config.limits;
         Self(Arc::new(Parts {
@@ -40,10 +43,16 @@ impl App {
             exports: Arc::new(Semaphore::new(limits.exports)),
             last_probe: Mutex::new(None),
             metrics: HttpMetrics::new(log.clone(), &limits),
+            platform: Platform::start(log.clone(), Arc::new(SystemClock)),
             log,
             credentials,
             config,
         }))
+    }
+
+    /// What operators change. Shut it down when the server has stopped, before the log.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
     }
 }
 

@@ -3,11 +3,16 @@
 pub(crate) mod checkpoints;
 pub(crate) mod events;
 pub(crate) mod export;
+pub(crate) mod flags;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod metrics;
+pub(crate) mod partners;
 pub(crate) mod proofs;
+pub(crate) mod record;
+pub(crate) mod tenants;
+pub(crate) mod users;
 pub(crate) mod verify;
 
 use axum::response::{IntoResponse, Response};

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::routes::{Pace, Rule};
 
-pub(crate) use observe::Peer;
+pub(crate) use observe::{ClientAddress, Peer};
 
 /// Around everything, the outermost last: panics become problems, problems become documents, and all of it is observed. The
 /// limits on connections, heads and stalled clients lie further out, in the server.

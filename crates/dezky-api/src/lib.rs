@@ -17,6 +17,7 @@
 //! The caller owns the socket, the log and the stop signal; this crate reads no environment and binds nothing. It names no
 //! database.
 
+mod acting;
 mod app;
 mod caller;
 mod client_address;

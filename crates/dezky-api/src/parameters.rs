@@ -55,13 +55,23 @@ impl Parameters {
 
     /// The value of the one parameter that there may be, once.
     pub(crate) fn only(self, name: &'static str) -> Result<Option<String>, Problem> {
-        self.refuse_strangers(&[name])?;
-        let mut values = self.0.into_iter().map(|(_, value)| value);
-        let value = values.next();
-        if values.next().is_some() {
-            return Err(invalid(format!("parameter '{name}': given twice")));
-        }
+        let [value] = self.each([name])?;
         Ok(value)
+    }
+
+    /// The values of these parameters, each given once at most.
+    pub(crate) fn each<const N: usize>(self, names: [&'static str; N]) -> Result<[Option<String>; N], Problem> {
+        self.refuse_strangers(&names)?;
+        let mut values = [const { None }; N];
+        for (name, value) in self.0 {
+            let Some(at) = names.iter().position(|known| *known == name) else {
+                return Err(invalid(format!("parameter '{name}': it cannot be negated")));
+            };
+            if values[at].replace(value).is_some() {
+                return Err(invalid(format!("parameter '{name}': given twice")));
+            }
+        }
+        Ok(values)
     }
 
     fn refuse_strangers(&self, known: &[&'static str]) -> Result<(), Problem> {

@@ -22,6 +22,9 @@ use crate::problem::{Code, Problem};
 /// A body of more than this is read on a thread of its own, so that others are answered meanwhile.
 const LONG_BYTES: usize = 64 << 10;
 
+/// The most bytes of a record.
+const SMALL_BYTES: usize = 64 << 10;
+
 /// What was posted.
 pub struct Posted {
     pub drafts: Vec<Draft>,
@@ -127,6 +130,19 @@ fn are_lines(headers: &HeaderMap) -> Result<bool, Problem> {
 const MEDIA_TYPES: &str =
     "send 'Content-Type: application/json' for one event or an array, 'application/x-ndjson' for one event a line; in UTF-8";
 
+/// A body of one JSON value, of a size that a record may have.
+pub(crate) async fn small_body(request: Request, app: &App) -> Result<Bytes, Problem> {
+    let (parts, body) = request.into_parts();
+    if are_lines(&parts.headers)? {
+        return Err(Problem::new(Code::UnsupportedMediaType, "one JSON object was expected, not lines")
+            .hint("send 'Content-Type: application/json'"));
+    }
+    let limits = Limits { body_bytes: SMALL_BYTES.min(app.config.limits.body_bytes), ..app.config.limits };
+    let (body, _room) = receive(&parts.headers, body, &limits, &app.body_bytes).await?;
+    app.metrics.body_received(body.len());
+    Ok(body)
+}
+
 /// The whole body, once there is room for it.
 async fn receive(
     headers: &HeaderMap,
@@ -160,7 +176,7 @@ async fn receive(
 
 fn too_large(limits: &Limits) -> Problem {
     Problem::new(Code::TooLarge, format!("a body has at most {} bytes", limits.body_bytes))
-        .hint("nothing was recorded; send fewer events at once")
+        .hint("nothing was recorded; send less at once")
 }
 
 #[cfg(test)]

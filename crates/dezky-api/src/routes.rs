@@ -5,7 +5,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
 use crate::app::App;
-use crate::handlers::{checkpoints, events, export, health, keys, list, metrics, proofs, verify};
+use crate::handlers::{
+    checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, tenants, users, verify,
+};
 use crate::layers;
 
 /// One method of one path.
@@ -43,7 +45,7 @@ use Pace::{Long, Prompt, Upload};
 use Rule::{Operator, Public};
 
 /// Every route. There is none that updates or deletes an event.
-pub const ROUTES: [Route; 14] = [
+pub const ROUTES: [Route; 37] = [
     route(Operator, Upload, Method::POST, "/audit/events", |m| on(m, events::post)),
     route(Operator, Prompt, Method::GET, "/audit", |m| on(m, list::page)),
     route(Operator, Prompt, Method::GET, "/audit/events/{seq}", |m| on(m, events::get)),
@@ -55,6 +57,29 @@ pub const ROUTES: [Route; 14] = [
     route(Operator, Prompt, Method::GET, "/audit/checkpoints/{size}", |m| on(m, checkpoints::of_size)),
     route(Operator, Prompt, Method::GET, "/audit/tenants/{slug}/checkpoint", |m| on(m, proofs::tenant)),
     route(Operator, Prompt, Method::GET, "/audit/keys", |m| on(m, keys::list)),
+    route(Operator, Prompt, Method::GET, "/tenants", |m| on(m, tenants::list)),
+    route(Operator, Upload, Method::POST, "/tenants", |m| on(m, tenants::create)),
+    route(Operator, Prompt, Method::GET, "/tenants/{slug}", |m| on(m, tenants::get)),
+    route(Operator, Upload, Method::PATCH, "/tenants/{slug}", |m| on(m, tenants::update)),
+    route(Operator, Prompt, Method::DELETE, "/tenants/{slug}", |m| on(m, tenants::delete)),
+    route(Operator, Prompt, Method::POST, "/tenants/{slug}/suspend", |m| on(m, tenants::suspend)),
+    route(Operator, Prompt, Method::POST, "/tenants/{slug}/resume", |m| on(m, tenants::resume)),
+    route(Operator, Prompt, Method::GET, "/partners", |m| on(m, partners::list)),
+    route(Operator, Upload, Method::POST, "/partners", |m| on(m, partners::create)),
+    route(Operator, Prompt, Method::GET, "/partners/{slug}", |m| on(m, partners::get)),
+    route(Operator, Upload, Method::PATCH, "/partners/{slug}", |m| on(m, partners::update)),
+    route(Operator, Prompt, Method::POST, "/partners/{slug}/terminate", |m| on(m, partners::terminate)),
+    route(Operator, Prompt, Method::GET, "/flags", |m| on(m, flags::list)),
+    route(Operator, Upload, Method::POST, "/flags", |m| on(m, flags::create)),
+    route(Operator, Prompt, Method::GET, "/flags/{key}", |m| on(m, flags::get)),
+    route(Operator, Upload, Method::PATCH, "/flags/{key}", |m| on(m, flags::update)),
+    route(Operator, Prompt, Method::DELETE, "/flags/{key}", |m| on(m, flags::remove)),
+    route(Operator, Prompt, Method::GET, "/flags/{key}/history", |m| on(m, flags::history)),
+    route(Operator, Prompt, Method::GET, "/users", |m| on(m, users::list)),
+    route(Operator, Upload, Method::POST, "/users", |m| on(m, users::link)),
+    route(Operator, Prompt, Method::GET, "/users/{id}", |m| on(m, users::get)),
+    route(Operator, Upload, Method::PATCH, "/users/{id}", |m| on(m, users::update)),
+    route(Operator, Prompt, Method::POST, "/users/{id}/deactivate", |m| on(m, users::deactivate)),
     route(Operator, Prompt, Method::GET, "/metrics", |m| on(m, metrics::show)),
     route(Public, Prompt, Method::GET, "/healthz", |m| on(m, health::alive)),
     route(Public, Prompt, Method::GET, "/readyz", |m| on(m, health::ready)),

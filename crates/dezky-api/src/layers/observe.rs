@@ -21,6 +21,10 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+/// The address that the request came from, as far as it can be believed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
 /// The request's name in answers and logs: the caller's own `X-Request-Id` where it is plain, else one of ours.
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(HeaderValue);
@@ -60,6 +64,9 @@ pub(super) async fn observed(State(app): State<App>, mut request: Request, next:
         client_address(*address, forwarded, &app.config.trusted_proxies)
     });
     request.extensions_mut().insert(id.clone());
+    if let Some(address) = client {
+        request.extensions_mut().insert(ClientAddress(address));
+    }
     // The route, not the path: a path names tenants, a query persons.
     let span = tracing::info_span!("request", id = id.as_str(), method, route, client = client.map(tracing::field::display));
     let begun = Instant::now();

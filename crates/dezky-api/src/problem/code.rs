@@ -8,6 +8,7 @@ use http::StatusCode;
 pub enum Code {
     InvalidEvents,
     InvalidParameter,
+    InvalidBody,
     InvalidIdempotencyKey,
     BrokenBody,
     Unauthorized,
@@ -15,10 +16,13 @@ pub enum Code {
     NoSuchEvent,
     NoSuchCheckpoint,
     NoSuchTenant,
+    NoSuchRecord,
     Archived,
     MethodNotAllowed,
     SlowBody,
     ConflictingContent,
+    NotPossible,
+    Stale,
     VerificationRunning,
     EventMismatch,
     TooLarge,
@@ -35,9 +39,10 @@ pub enum Code {
 
 impl Code {
     /// Each of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidEvents,
         Self::InvalidParameter,
+        Self::InvalidBody,
         Self::InvalidIdempotencyKey,
         Self::BrokenBody,
         Self::Unauthorized,
@@ -45,10 +50,13 @@ impl Code {
         Self::NoSuchEvent,
         Self::NoSuchCheckpoint,
         Self::NoSuchTenant,
+        Self::NoSuchRecord,
         Self::Archived,
         Self::MethodNotAllowed,
         Self::SlowBody,
         Self::ConflictingContent,
+        Self::NotPossible,
+        Self::Stale,
         Self::VerificationRunning,
         Self::EventMismatch,
         Self::TooLarge,
@@ -94,6 +102,7 @@ impl Code {
             Self::ConflictingContent => {
                 Some("nothing was recorded; an externalId names one event for ever: give the new one another, or leave it out")
             }
+            Self::Stale => Some("read it again, and send the change with its new ETag in 'If-Match'"),
             Self::EventMismatch | Self::SigningStopped => Some("see what was changed: GET /audit/verify"),
             Self::VerificationRunning => Some("one runs at a time; its progress is in GET /metrics"),
             Self::StoreUnavailable => Some("nothing was recorded; send the same request again after Retry-After"),
@@ -108,6 +117,7 @@ impl Code {
         match self {
             Self::InvalidEvents => ("invalid-events", StatusCode::BAD_REQUEST, "Invalid events"),
             Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
+            Self::InvalidBody => ("invalid-body", StatusCode::BAD_REQUEST, "Invalid body"),
             Self::InvalidIdempotencyKey => ("invalid-idempotency-key", StatusCode::BAD_REQUEST, "Invalid Idempotency-Key"),
             Self::BrokenBody => ("broken-body", StatusCode::BAD_REQUEST, "The body broke off"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "Not authorised"),
@@ -115,10 +125,13 @@ impl Code {
             Self::NoSuchEvent => ("no-such-event", StatusCode::NOT_FOUND, "No such event"),
             Self::NoSuchCheckpoint => ("no-such-checkpoint", StatusCode::NOT_FOUND, "No such checkpoint"),
             Self::NoSuchTenant => ("no-such-tenant", StatusCode::NOT_FOUND, "No such tenant"),
+            Self::NoSuchRecord => ("no-such-record", StatusCode::NOT_FOUND, "No such record"),
             Self::Archived => ("archived", StatusCode::NOT_FOUND, "The event is in the archive"),
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::SlowBody => ("slow-body", StatusCode::REQUEST_TIMEOUT, "The body came too slowly"),
             Self::ConflictingContent => ("conflicting-content", StatusCode::CONFLICT, "The externalId has other content"),
+            Self::NotPossible => ("not-possible", StatusCode::CONFLICT, "Not possible as things are"),
+            Self::Stale => ("stale", StatusCode::PRECONDITION_FAILED, "Changed meanwhile"),
             Self::VerificationRunning => ("verification-running", StatusCode::CONFLICT, "Another verification is running"),
             Self::EventMismatch => ("event-mismatch", StatusCode::CONFLICT, "The stored event is not the signed one"),
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "Too large"),

@@ -17,6 +17,9 @@ mod listing;
 // What an auditor takes away: exports, checkpoints, proofs, keys, the verdict.
 mod evidence;
 
+// Tenants, partners, flags, users: changes and what the log says of them.
+mod platform;
+
 // Errors, each as it is sent.
 mod problems;
 

@@ -1,0 +1,78 @@
+//! On whose behalf a request changes something.
+
+use axum::extract::FromRequestParts;
+use dezky_audit_core::event::{Actor, Client, PartText};
+use dezky_audit_core::ids::ActorType;
+use dezky_platform::Acting;
+use http::HeaderMap;
+use http::header::USER_AGENT;
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+
+use crate::caller::Caller;
+use crate::layers::ClientAddress;
+use crate::problem::{Code, Problem};
+
+const ACTOR_ID: &str = "dezky-actor-id";
+const ACTOR_EMAIL: &str = "dezky-actor-email";
+const ACTOR_NAME: &str = "dezky-actor-name";
+
+/// Who acts, and from where. Whoever holds the operator's token may say for which person it is used, by the headers
+/// `Dezky-Actor-Id`, `Dezky-Actor-Email` and `Dezky-Actor-Name` (UTF-8, percent-encoded); else it is the token's holder.
+pub(crate) struct OnBehalf(pub(crate) Acting);
+
+impl<S: Sync> FromRequestParts<S> for OnBehalf {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let actor_type = ActorType::new("operator").map_err(|error| Problem::internal(&error))?;
+        let ip = parts.extensions.get().map(|ClientAddress(address)| *address);
+        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| PartText::new(value.to_str().ok()?).ok());
+        let actor = actor(&parts.headers, caller.id)?;
+        Ok(Self(Acting { actor_type, actor, client: Client { ip, user_agent } }))
+    }
+}
+
+fn actor(headers: &HeaderMap, holder: &str) -> Result<Actor, Problem> {
+    let (id, email, name) = (said(headers, ACTOR_ID)?, said(headers, ACTOR_EMAIL)?, said(headers, ACTOR_NAME)?);
+    let nobody = id.is_none() && email.is_none() && name.is_none();
+    Ok(Actor { id: if nobody { PartText::new(holder).ok() } else { id }, email, name })
+}
+
+fn said(headers: &HeaderMap, name: &'static str) -> Result<Option<PartText>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let invalid = |reason: &str| Problem::new(Code::InvalidParameter, format!("the header '{name}': {reason}"));
+    if values.next().is_some() {
+        return Err(invalid("given twice"));
+    }
+    let text = percent_decode_str(value.to_str().map_err(|_| invalid("not ASCII; percent-encode it"))?).decode_utf8();
+    let text = text.map_err(|_| invalid("not UTF-8"))?;
+    if text.chars().any(char::is_control) {
+        return Err(invalid("it has a control character"));
+    }
+    PartText::new(text.as_ref()).map(Some).map_err(|error| invalid(&format!("it is not {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_person_is_named_once_and_readably() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(actor(&headers, "operator").unwrap().id.unwrap().as_str(), "operator");
+        headers.insert(ACTOR_EMAIL, HeaderValue::from_static("zo%C3%AB@example.eu"));
+        let named = actor(&headers, "operator").unwrap();
+        assert_eq!((named.email.unwrap().as_str(), named.id), ("zoë@example.eu", None));
+        headers.append(ACTOR_EMAIL, HeaderValue::from_static("x@example.eu"));
+        assert!(actor(&headers, "operator").is_err());
+        for bad in ["", "%0A", "%ff"] {
+            let headers = HeaderMap::from_iter([(http::HeaderName::from_static(ACTOR_ID), HeaderValue::from_static(bad))]);
+            assert!(actor(&headers, "operator").is_err(), "{bad}");
+        }
+    }
+}
