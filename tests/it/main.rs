@@ -27,5 +27,8 @@ mod outages;
 // System calls: an fsync before every acknowledgement, and each of them failing in turn.
 mod syscalls;
 
+// Several processes and one database: one chain, through kills and outages; copying, migrating, and who is let in.
+mod replicas;
+
 // Which crate may know which.
 mod walls;

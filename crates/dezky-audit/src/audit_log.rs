@@ -226,9 +226,14 @@ impl AuditLog {
 
     /// Takes a checkpoint and starts an export of the hot events up to its size, in `seq` order, those that match.
     ///
-    /// A broken line is exported as it is, unless a filter or a scope cannot tell whose it is.
+    /// A broken line is exported as it is, unless a filter or a scope cannot tell whose it is. When the store is no longer what was
+    /// signed, and so cannot be signed any more, the export is under the newest checkpoint: it is evidence then.
     pub async fn export(&self, scope: Scope, filter: Filter) -> Result<Export, ExportError> {
-        let checkpoint = self.checkpoint(Reason::Manual).await?;
+        let checkpoint = match self.checkpoint(Reason::Manual).await {
+            Ok(checkpoint) => checkpoint,
+            Err(error) if error.is_evidence() => self.latest_checkpoint().await?.ok_or(error)?,
+            Err(error) => return Err(error.into()),
+        };
         Ok(Export::new(Arc::clone(&self.inner.store), scope, filter, checkpoint))
     }
 

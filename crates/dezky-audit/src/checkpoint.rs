@@ -35,3 +35,10 @@ pub enum CheckpointError {
     #[error("the log is closed")]
     Closed,
 }
+
+impl CheckpointError {
+    /// Whether the store is not what was signed, or no longer agrees with itself: somebody has been at it.
+    pub(crate) const fn is_evidence(&self) -> bool {
+        matches!(self, Self::Behind { .. } | Self::Fork { .. } | Self::Tree { .. } | Self::Store(StoreError::Corrupt { .. }))
+    }
+}

@@ -8,5 +8,8 @@ mod program;
 // --help, check-config, and settings that cannot be understood.
 mod configuring;
 
+// What is done once: keys, an older collection, another store.
+mod moving;
+
 // Starting, the way in, one process a folder, stopping in order, and starting again.
 mod serving;

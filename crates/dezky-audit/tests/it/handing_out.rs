@@ -207,3 +207,19 @@ async fn a_broken_line_is_exported_as_it_is() {
     assert_eq!(exported(&scratch, tenants(&["globex"]), Filter::all()).await.len(), 0);
     assert_eq!(scratch.log.checkpoint(Reason::Manual).await.unwrap().size, 4);
 }
+
+#[tokio::test]
+async fn what_cannot_be_signed_any_more_is_exported_as_evidence() {
+    let scratch = Scratch::new(Backend::Sqlite).await;
+    for _ in 0..5 {
+        scratch.log.record(draft("a")).await.unwrap();
+    }
+    let newest = scratch.log.checkpoint(Reason::Manual).await.unwrap();
+    let file = rusqlite::Connection::open(scratch.dir.path().join("audit.db")).unwrap();
+    assert_eq!(file.execute("UPDATE tile SET hashes = zeroblob(length(hashes))", ()).unwrap(), 1);
+    assert!(scratch.log.checkpoint(Reason::Manual).await.is_err());
+    let mut export = scratch.log.export(Scope::All, Filter::all()).await.unwrap();
+    assert_eq!(*export.checkpoint(), newest);
+    let lines = export.next().await.unwrap().unwrap();
+    assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 5);
+}
