@@ -81,6 +81,7 @@ mod log;
 mod plan;
 mod records;
 mod retention;
+mod streams;
 mod tiles;
 mod transfer;
 mod value;
@@ -139,6 +140,7 @@ pub struct MongoStore {
     concern: Document,
     /// Whether there are receipts of a log that was begun elsewhere.
     adopted: AtomicBool,
+    streams: streams::Streams,
     /// Appends take turns, in the order in which they came.
     side: Mutex<Side>,
 }

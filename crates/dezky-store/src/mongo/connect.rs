@@ -54,6 +54,7 @@ pub(super) async fn open(uri: &str, identity: Identity, options: MongoOptions) -
             doc! { "j": true }
         },
         adopted: AtomicBool::new(false),
+        streams: super::streams::Streams::default(),
         side: Mutex::new(Side::default()),
     };
     store.origin = store.settle_identity(identity).await?;

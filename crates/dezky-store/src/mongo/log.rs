@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use dezky_audit_core::ids::{ExternalId, MAX_SAFE_INTEGER, Origin, Source, TenantSlug};
+use dezky_audit_core::ids::{ExternalId, Origin, Source, TenantSlug};
 use mongodb::bson::{Document, doc};
 
 use super::MongoStore;
-use super::document::{receipt, stored};
-use super::value::{integer, number};
+use super::document::receipt;
 use crate::batch::check;
 use crate::error::StoreError;
 use crate::log::{Append, EventLog, Head, MAX_SEEN_KEYS, NewEvent, ReadLimit, Receipt, Stored, TenantHead, Tip};
@@ -89,54 +88,6 @@ pub(super) fn by_source<'a>(keys: impl Iterator<Item = (&'a Source, &'a External
 /// The keys of one source.
 pub(super) fn keyed(source: &str, ids: &[&str]) -> Document {
     doc! { "key.source": source, "key.external_id": { "$in": ids.to_vec() } }
-}
-
-impl MongoStore {
-    /// Visits the hot events of a range with their documents, in order, as many as the limit allows.
-    pub(super) async fn walk(
-        &self,
-        range: &RangeInclusive<u64>,
-        limit: ReadLimit,
-        mut visit: impl FnMut(Stored, &mongodb::bson::RawDocument) + Send,
-    ) -> Result<(), StoreError> {
-        let events = self.events()?;
-        if range.is_empty() || *range.start() > MAX_SAFE_INTEGER || limit.events == 0 {
-            return Ok(());
-        }
-        let last = integer((*range.end()).min(MAX_SAFE_INTEGER));
-        // Stubs have no line. Their part of the range is not walked over: it ends at the border.
-        let hot = crate::Retention::hot(self).await?;
-        let below = hot.restored.iter().map(|restored| restored.range.clone());
-        let mut parts: Vec<(u64, u64)> = below.map(|range| range.into_inner()).chain([(hot.border + 1, u64::MAX)]).collect();
-        parts.sort_unstable();
-        let (mut n, mut bytes, mut next) = (0, 0, *range.start());
-        for (first, end) in parts {
-            let (first, end) = (first.max(next), integer(end).min(last));
-            if integer(first) > end {
-                continue;
-            }
-            let asked = doc! { "_id": { "$gte": integer(first), "$lte": end }, "line": { "$exists": true } };
-            let most = i64::try_from(limit.events - n).unwrap_or(i64::MAX);
-            let question = events.find(asked).sort(doc! { "_id": 1 }).limit(most);
-            let mut cursor = self.ask(async { question.await }).await?;
-            while self.ask(cursor.advance()).await? {
-                let document = cursor.current();
-                let Some(stored) = stored(document)? else { continue };
-                bytes += stored.line.len();
-                if n > 0 && bytes > limit.bytes {
-                    return Ok(());
-                }
-                next = number(document, "_id")? + 1;
-                visit(stored, document);
-                n += 1;
-                if n == limit.events {
-                    return Ok(());
-                }
-            }
-            next = next.max(u64::try_from(end).unwrap_or_default().saturating_add(1));
-        }
-        Ok(())
-    }
 }
 
 /// Counts an append as waiting as long as it lives.

@@ -23,7 +23,7 @@ use crate::projection::{Column, SearchRow};
 use crate::retention::{Hot, Restored, Retention, withheld_digest};
 
 /// How many events leave hot storage at a time.
-const SLICE: u64 = 4_096;
+const SLICE: u64 = 1_024;
 /// Positions whose earliest `recordedAt` is remembered together.
 const BLOCK: u64 = 1_024;
 /// The most bytes of lines in one command.
@@ -81,8 +81,10 @@ impl Retention for MongoStore {
                 return Err(StoreError::refused(format!("batch {start} does not begin behind border {border}")));
             }
             if end <= border {
-                // Also what an earlier call left behind.
-                self.make_stubs(start, end, &restored(&log)?).await?;
+                // What an earlier call left behind.
+                if self.any_line(start, end).await? {
+                    self.make_stubs(start, end, &restored(&log)?).await?;
+                }
                 return Ok(());
             }
             let last = end.min(border + SLICE);
@@ -101,6 +103,7 @@ impl Retention for MongoStore {
             return Err(StoreError::refused(format!("seq {} lies outside {range:?}", stray.seq)));
         }
         self.note_restored(&range, until).await?;
+        self.streams.forget();
         let (mut updates, mut bytes) = (Vec::new(), 0);
         for Stored { seq, line } in lines {
             // Where the event is there already this becomes an insert of the same `_id`, which is refused.
@@ -152,6 +155,7 @@ impl Retention for MongoStore {
             let mut as_seen = place.clone();
             as_seen.insert("line", blob(old));
             if self.update("event", as_seen, replacement(seq.get(), line)).await? {
+                self.streams.forget();
                 return Ok(Some(digest));
             }
         }
@@ -203,18 +207,32 @@ impl MongoStore {
 
     /// Makes stubs of the events of a range, except in the ranges that are to be kept; how many.
     async fn make_stubs(&self, first: u64, last: u64, kept: &[Restored]) -> Result<u64, StoreError> {
-        let mut range = doc! { "_id": { "$gte": integer(first), "$lte": integer(last) }, "line": { "$exists": true } };
+        let between = |first: u64, last: u64| doc! { "_id": { "$gte": integer(first), "$lte": integer(last) } };
         let kept = kept.iter().map(|kept| kept.range.clone().into_inner());
-        let kept: Vec<Document> =
-            kept.map(|(first, last)| doc! { "_id": { "$gte": integer(first), "$lte": integer(last) } }).collect();
-        if !kept.is_empty() {
-            range.insert("$nor", kept);
-        }
+        let kept: Vec<Document> = kept.map(|(first, last)| between(first, last)).collect();
         let names = copied_members().chain(["line", "recorded_at"]);
         let gone: Document = names.map(|name| (name.to_owned(), Bson::Boolean(true))).collect();
         let events = self.events()?;
-        let done = self.ask(async { events.update_many(range, doc! { "$unset": gone }).await }).await?;
-        Ok(done.modified_count)
+        self.streams.forget();
+        let (mut next, mut removed) = (first, 0);
+        while next <= last {
+            let end = last.min(next + SLICE - 1);
+            let mut slice = between(next, end);
+            slice.insert("line", doc! { "$exists": true });
+            if !kept.is_empty() {
+                slice.insert("$nor", kept.clone());
+            }
+            let change = doc! { "$unset": gone.clone() };
+            removed += self.ask(async { events.update_many(slice, change).await }).await?.modified_count;
+            next = end + 1;
+        }
+        Ok(removed)
+    }
+
+    /// Whether an event of the range still has its line.
+    async fn any_line(&self, first: u64, last: u64) -> Result<bool, StoreError> {
+        let range = doc! { "_id": { "$gte": integer(first), "$lte": integer(last) }, "line": { "$exists": true } };
+        Ok(self.first(self.events()?.find(range).projection(doc! { "_id": 1 })).await?.is_some())
     }
 
     /// Writes down the hourly counts of events that are about to leave; counted once the border is behind them.
