@@ -21,6 +21,9 @@ mod killing;
 // kill -9 between a change and its event.
 mod mutations;
 
+// What other systems did: webhooks and files, through the service.
+mod sources;
+
 // The store away for a while: locked, and a full disk.
 mod outages;
 

@@ -11,6 +11,7 @@ mod moving;
 mod once;
 mod placement;
 mod settings;
+mod sources;
 mod wire;
 
 use std::io::{self, Write as _};

@@ -17,6 +17,7 @@ use dezky_audit::{CheckpointLimits, Config, HmacSecret, OpenError, SharedKeys};
 
 use crate::backend::DatabaseUri;
 
+use crate::sources::SourceSettings;
 pub(crate) use given::Given;
 pub(crate) use list::{SETTINGS, Setting};
 pub(crate) use value::parsed as origin;
@@ -57,6 +58,7 @@ pub(crate) struct Settings {
     pub(crate) operator_token: Option<PathBuf>,
     pub(crate) log: Config,
     pub(crate) http: HttpConfig,
+    pub(crate) sources: SourceSettings,
     /// Names in the environment that look like settings and are none.
     pub(crate) strangers: Vec<String>,
 }
@@ -103,6 +105,13 @@ impl Settings {
             listen: given.required("listen", value::address)?,
             trace_filter: given.required("trace.filter", value::filter)?,
             http: HttpConfig { trusted_proxies, limits },
+            sources: SourceSettings {
+                enabled: given.required("ingest.enabled", value::yes_or_no)?,
+                ocis_file: given.optional("ocis.audit_log_path", value::path)?,
+                ocis_interval: given.required("ocis.interval", value::duration)?,
+                stalwart_key: given.optional("stalwart.webhook_key", value::webhook_key)?,
+                stalwart_also: given.optional("stalwart.also", value::event_kinds)?.unwrap_or_default(),
+            },
             strangers: given.strangers().to_vec(),
             database,
             operator_token,

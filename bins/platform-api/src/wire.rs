@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use dezky_api::{App, Credentials};
-use dezky_audit::{AuditLog, World};
+use dezky_audit::{AuditLog, SystemClock, World};
+use dezky_platform::Platform;
 use dezky_store::Identity;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +19,7 @@ use crate::backend::open_database;
 use crate::data_dir::DataDir;
 use crate::placement;
 use crate::settings::Settings;
+use crate::sources;
 
 /// Serves until SIGTERM or SIGINT, then drains: open requests, the recorder's queue, a last checkpoint.
 pub(crate) fn serve(settings: Settings) -> anyhow::Result<()> {
@@ -56,22 +58,24 @@ fn credentials(settings: &Settings, dir: &DataDir) -> anyhow::Result<Credentials
     read.context("the operator's token cannot be used")
 }
 
-async fn run(settings: Settings) -> anyhow::Result<()> {
+async fn run(mut settings: Settings) -> anyhow::Result<()> {
     warn(&settings);
     let (stop, stop_now) = stop_signals()?;
     let dir = DataDir::claim(&settings.data_dir).context("the data folder cannot be used")?;
     let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("cannot listen on {}", settings.listen))?;
     let credentials = credentials(&settings, &dir)?;
     let token = settings.operator_token.clone().unwrap_or_else(|| dir.path().join("operator.token"));
-    let http = settings.http.clone();
+    let (http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
     let log = open_log(settings, &dir).await?;
     say_where(&log, listener.local_addr().context("the address is not known")?, &token)?;
     let drain_time = http.limits.drain_time;
-    let app = App::new(log.clone(), credentials, http);
-    let platform = app.platform().clone();
+    let platform = Platform::start(log.clone(), Arc::new(SystemClock));
+    let (sources, workers) = sources::start(sources, &log, &platform, dir.path()).await?;
+    let app = App::with(log.clone(), platform.clone(), sources, credentials, http);
     let orderly = async {
         let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
+        workers.stop().await;
         platform.shutdown(drain_time).await;
         log.shutdown(drain_time).await
     };

@@ -11,6 +11,7 @@ use crate::config::HttpConfig;
 use crate::credentials::Credentials;
 use crate::handlers::LastProbe;
 use crate::metrics::HttpMetrics;
+use crate::sources::Sources;
 
 /// The log, and what the server needs around it. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub struct App(Arc<Parts>);
 pub struct Parts {
     pub(crate) log: AuditLog,
     pub(crate) platform: Platform,
+    pub(crate) sources: Sources,
     pub(crate) credentials: Credentials,
     pub(crate) config: HttpConfig,
     pub(crate) metrics: HttpMetrics,
@@ -36,6 +38,12 @@ pub struct Parts {
 impl App {
     /// Within a runtime: the platform relays in a task of its own.
     pub fn new(log: AuditLog, credentials: Credentials, config: HttpConfig) -> Self {
+        let platform = Platform::start(log.clone(), Arc::new(SystemClock));
+        Self::with(log, platform, Sources::default(), credentials, config)
+    }
+
+    /// The same with a platform that was started before, and sources.
+    pub fn with(log: AuditLog, platform: Platform, sources: Sources, credentials: Credentials, config: HttpConfig) -> Self {
         let limits = config.limits;
         Self(Arc::new(Parts {
             requests: Semaphore::new(limits.requests),
@@ -43,7 +51,8 @@ impl App {
             exports: Arc::new(Semaphore::new(limits.exports)),
             last_probe: Mutex::new(None),
             metrics: HttpMetrics::new(log.clone(), &limits),
-            platform: Platform::start(log.clone(), Arc::new(SystemClock)),
+            platform,
+            sources,
             log,
             credentials,
             config,

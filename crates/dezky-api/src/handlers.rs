@@ -11,6 +11,7 @@ pub(crate) mod metrics;
 pub(crate) mod partners;
 pub(crate) mod proofs;
 pub(crate) mod record;
+pub(crate) mod sources;
 pub(crate) mod tenants;
 pub(crate) mod users;
 pub(crate) mod verify;

@@ -34,6 +34,7 @@ mod problem;
 mod routes;
 mod secret_file;
 mod server;
+mod sources;
 
 // The public interface is:
 pub use app::App;
@@ -45,6 +46,7 @@ pub use problem::Code;
 pub use routes::{Pace, ROUTES, Route, Rule, router};
 pub use secret_file::SecretFileError;
 pub use server::{Stopped, serve};
+pub use sources::Sources;
 
 /// Doors for benches: the same server with another handler. Not part of the interface.
 #[doc(hidden)]

@@ -6,7 +6,7 @@ use http::Method;
 
 use crate::app::App;
 use crate::handlers::{
-    checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, tenants, users, verify,
+    checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, users, verify,
 };
 use crate::layers;
 
@@ -28,6 +28,8 @@ pub enum Rule {
     Public,
     /// Whoever sends the operator's token.
     Operator,
+    /// Whoever signs what is sent with the source's key; without a key, this machine itself.
+    Signed,
 }
 
 /// How long an answer may take.
@@ -42,10 +44,10 @@ pub enum Pace {
 }
 
 use Pace::{Long, Prompt, Upload};
-use Rule::{Operator, Public};
+use Rule::{Operator, Public, Signed};
 
 /// Every route. There is none that updates or deletes an event.
-pub const ROUTES: [Route; 37] = [
+pub const ROUTES: [Route; 39] = [
     route(Operator, Upload, Method::POST, "/audit/events", |m| on(m, events::post)),
     route(Operator, Prompt, Method::GET, "/audit", |m| on(m, list::page)),
     route(Operator, Prompt, Method::GET, "/audit/events/{seq}", |m| on(m, events::get)),
@@ -57,6 +59,8 @@ pub const ROUTES: [Route; 37] = [
     route(Operator, Prompt, Method::GET, "/audit/checkpoints/{size}", |m| on(m, checkpoints::of_size)),
     route(Operator, Prompt, Method::GET, "/audit/tenants/{slug}/checkpoint", |m| on(m, proofs::tenant)),
     route(Operator, Prompt, Method::GET, "/audit/keys", |m| on(m, keys::list)),
+    route(Operator, Prompt, Method::GET, "/audit/sources", |m| on(m, sources::health)),
+    route(Signed, Upload, Method::POST, "/ingest/stalwart", |m| on(m, sources::stalwart)),
     route(Operator, Prompt, Method::GET, "/tenants", |m| on(m, tenants::list)),
     route(Operator, Upload, Method::POST, "/tenants", |m| on(m, tenants::create)),
     route(Operator, Prompt, Method::GET, "/tenants/{slug}", |m| on(m, tenants::get)),

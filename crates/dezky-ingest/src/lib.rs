@@ -11,6 +11,8 @@
 //!
 //! The maps from a source's words to drafts stand in [`dezky_audit_core::source`] and do no I/O.
 
+pub mod authentik;
+pub mod bus;
 mod cursor;
 mod delivery;
 mod directory;

@@ -25,6 +25,9 @@ use crate::worker::{Progress, Work};
 
 /// The most bodies that are taken in at the same moment; others wait.
 const AT_ONCE: usize = 8;
+/// The most bodies that are mapped and recorded together, and the most bytes of them.
+const BODIES: usize = 64;
+const BYTES: u64 = 4 << 20;
 
 /// Who sends, and what they sign it with.
 #[derive(Debug, Clone, Copy)]
@@ -153,20 +156,25 @@ impl Work for Emptying {
         let disk = |error: std::io::Error| {
             Problem::new(format!("the inbox cannot be read: {error}"), "look at its disk and its permissions")
         };
-        let Some((name, body)) = self.inbox.oldest().await.map_err(disk)? else {
+        let bodies = self.inbox.oldest(BODIES, BYTES).await.map_err(disk)?;
+        let Some((newest, _)) = bodies.last() else {
             self.delivery.health.held().waiting = Some(0);
             return Ok(Progress::CaughtUp);
         };
+        let (newest, names) = (newest.clone(), bodies.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         let key = self.delivery.key().clone();
         let allow = Arc::clone(&self.allow);
-        let map = move || map_batch(&body, &key, &allow).collect::<Vec<_>>();
+        // Each by itself: equal events are told apart within a body.
+        let map = move || bodies.iter().flat_map(|(_, body)| map_batch(body, &key, &allow)).collect::<Vec<_>>();
         let mapped =
             tokio::task::spawn_blocking(map).await.map_err(|_| Problem::new("mapping a body failed", "please report it"))?;
         self.delivery.deliver(mapped).await?;
-        self.inbox.remove(&name).await.map_err(disk)?;
+        for name in names {
+            self.inbox.remove(&name).await.map_err(disk)?;
+        }
         let mut health = self.delivery.health.held();
         health.waiting = Some(self.inbox.bodies());
-        health.cursor = name;
+        health.cursor = newest;
         Ok(Progress::More)
     }
 }

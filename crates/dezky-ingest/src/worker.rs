@@ -80,9 +80,29 @@ impl Worker {
         M: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<W, Problem>> + Send + 'static,
     {
+        Self::start(delivery, random, pace, Some(LEASE), make)
+    }
+
+    /// The same for what each process has of its own, such as an inbox: all of them work at once.
+    pub fn spawn_own<W, M, F>(delivery: Delivery, random: Arc<dyn Randomness>, pace: Pace, make: M) -> Self
+    where
+        W: Work + 'static,
+        M: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<W, Problem>> + Send + 'static,
+    {
+        Self::start(delivery, random, pace, None, make)
+    }
+
+    fn start<W, M, F>(delivery: Delivery, random: Arc<dyn Randomness>, pace: Pace, lease: Option<Duration>, make: M) -> Self
+    where
+        W: Work + 'static,
+        M: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<W, Problem>> + Send + 'static,
+    {
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
         let supervisor = Supervisor {
+            lease,
             delivery,
             random,
             pace,
@@ -114,6 +134,8 @@ impl Worker {
 }
 
 struct Supervisor {
+    /// For how long it is taken, where one of all processes works at a time.
+    lease: Option<Duration>,
     delivery: Delivery,
     random: Arc<dyn Randomness>,
     pace: Pace,
@@ -145,7 +167,9 @@ impl Supervisor {
         let name = lease_name(&health.now().source);
         // Taken once more to learn its fence; then it is free for whoever waits.
         let now = self.delivery.now();
-        if let Ok(Lease::Held { fence, .. }) = self.delivery.log.store().lease(&name, &holder, LEASE, now).await {
+        if let Some(ttl) = self.lease
+            && let Ok(Lease::Held { fence, .. }) = self.delivery.log.store().lease(&name, &holder, ttl, now).await
+        {
             drop(self.delivery.log.store().release(&fence).await);
         }
         health.held().state = State::Stopped;
@@ -200,11 +224,13 @@ impl Supervisor {
         F: Future<Output = Result<W, Problem>>,
     {
         let now = self.delivery.now();
-        if now >= self.renew_at {
+        if let Some(ttl) = self.lease
+            && now >= self.renew_at
+        {
             let name = lease_name(&self.delivery.health.now().source);
-            match self.delivery.log.store().lease(&name, holder, LEASE, now).await? {
+            match self.delivery.log.store().lease(&name, holder, ttl, now).await? {
                 Lease::Taken { .. } => return Ok(Step::Standby),
-                Lease::Held { .. } => self.renew_at = after(now, LEASE / 4),
+                Lease::Held { .. } => self.renew_at = after(now, ttl / 4),
             }
         }
         let mut at_work = match work.take() {

@@ -16,6 +16,7 @@
 
 mod acting;
 mod changes;
+mod directory;
 mod error;
 mod event;
 mod field;
@@ -30,6 +31,7 @@ mod users;
 
 // The public interface is:
 pub use acting::Acting;
+pub use directory::PlatformDirectory;
 pub use error::PlatformError;
 pub use flags::{Flag, FlagEdit, FlagState, Flags, HistoryEntry, NewFlag};
 pub use outbox::RELAY_TIME;

@@ -7,6 +7,7 @@ use dezky_audit::{AuditLog, Clock};
 use dezky_store::Store;
 
 use crate::acting::Acting;
+use crate::directory::PlatformDirectory;
 use crate::error::PlatformError;
 use crate::event::{Subject, refused};
 use crate::flags::{Flag, Flags};
@@ -23,6 +24,7 @@ pub struct Platform {
     clock: Arc<dyn Clock>,
     relay: Arc<Relay>,
     relaying: Arc<Relaying>,
+    directory: Arc<PlatformDirectory>,
 }
 
 /// A change that its caller had no right to.
@@ -41,7 +43,7 @@ impl Platform {
     pub fn start(log: AuditLog, clock: Arc<dyn Clock>) -> Self {
         let relay = Arc::new(Relay::new(log.clone()));
         let relaying = Arc::new(Relaying::start(Arc::clone(&relay)));
-        Self { log, clock, relay, relaying }
+        Self { log, clock, relay, relaying, directory: Arc::default() }
     }
 
     pub fn tenants(&self) -> Tenants<'_> {
@@ -58,6 +60,19 @@ impl Platform {
 
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
+    }
+
+    /// Tells sources whose an event is. It knows what was changed here, and after [`Platform::refresh_directory`] everything.
+    pub fn directory(&self) -> Arc<PlatformDirectory> {
+        Arc::clone(&self.directory)
+    }
+
+    /// Reads all tenants and users; to be called at start, and now and then where other processes change them too.
+    ///
+    /// # Errors
+    /// `Store`, `Damaged`.
+    pub async fn refresh_directory(&self) -> Result<(), PlatformError> {
+        self.directory.refresh(self).await
     }
 
     /// Records that somebody had no right to a change. Never fails its caller.
@@ -85,6 +100,10 @@ impl Platform {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    pub(crate) fn changed<T: Record>(&self, record: &T) {
+        self.directory.learn(record);
     }
 
     pub(crate) fn relay(&self) -> &Relay {

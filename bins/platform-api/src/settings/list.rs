@@ -38,7 +38,7 @@ const fn secret(key: &'static str, value: &'static str, help: &'static str) -> S
 }
 
 /// All of them.
-pub(crate) const SETTINGS: [Setting; 23] = [
+pub(crate) const SETTINGS: [Setting; 28] = [
     setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
     setting(
         "listen",
@@ -92,6 +92,26 @@ pub(crate) const SETTINGS: [Setting; 23] = [
     setting("checkpoint.heartbeat", "TIME", Some("1h"), "Record that the log lives after so long without an event"),
     setting("spool.limit", "BYTES", Some("64MiB"), "How much disk best-effort events may fill while the store is away"),
     setting("verify.max_findings", "N", Some("1000"), "How many findings one verification names"),
+    setting("ingest.enabled", "BOOL", Some("true"), "Whether anything is taken from other systems: false turns all sources off"),
+    Setting {
+        known_as: Some("OCIS_AUDIT_LOG_PATH"),
+        ..setting("ocis.audit_log_path", "FILE", None, "The audit file of OCIS, followed through every rotation")
+    },
+    setting("ocis.interval", "TIME", Some("5s"), "How often the audit file of OCIS is looked at"),
+    Setting {
+        known_as: Some("STALWART_WEBHOOK_KEY"),
+        ..secret(
+            "stalwart.webhook_key",
+            "SECRET",
+            "The signature key of Stalwart's webhook; without it, webhooks are taken from this machine only",
+        )
+    },
+    setting(
+        "stalwart.also",
+        "KINDS",
+        None,
+        "Kinds of Stalwart's events to record beyond the usual ones, such as queue.*, commas between",
+    ),
     setting(
         "http.trusted_proxies",
         "NETWORKS",

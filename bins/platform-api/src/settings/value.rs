@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use dezky_audit_core::source::stalwart::AllowList;
+use dezky_ingest::stalwart::WebhookKey;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +43,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     };
     let ms = number.checked_mul(ms).filter(|ms| (1..=365 * 24 * 3_600_000).contains(ms)).ok_or_else(refused)?;
     Ok(Duration::from_millis(ms))
+}
+
+/// `true` or `false`.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "neither true nor false".to_owned())
+}
+
+pub(super) fn webhook_key(text: &str) -> Result<WebhookKey, String> {
+    WebhookKey::new(text).map_err(|error| error.to_string())
+}
+
+/// `queue.*,smtp.auth-failed`.
+pub(super) fn event_kinds(text: &str) -> Result<AllowList, String> {
+    let kinds = text.split(',').map(|kind| kind.trim().to_owned()).filter(|kind| !kind.is_empty());
+    AllowList::with(kinds).map_err(|error| error.to_string())
 }
 
 /// `1048576`, `64KiB`, `64MiB`, `1GiB`.

@@ -26,11 +26,12 @@ pub(super) async fn admitted(
     let _place = match rule {
         // Whether the server lives must be told under load too.
         Rule::Public => None,
+        // The handler checks the signature over the body as it comes.
+        Rule::Signed => Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?),
         Rule::Operator => {
             let caller = Caller::operator(request.headers(), &app.credentials)?;
             request.extensions_mut().insert(caller);
-            let full = |_| Problem::new(Code::Overloaded, format!("{} requests are being answered", limits.requests));
-            Some(app.requests.try_acquire().map_err(full)?)
+            Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?)
         }
     };
     let time = match pace {
@@ -40,4 +41,8 @@ pub(super) async fn admitted(
     };
     let late = |_| Problem::new(Code::TimedOut, format!("there was no answer after {} s", time.as_secs()));
     tokio::time::timeout(time, next.run(request)).await.map_err(late)
+}
+
+fn full(requests: usize) -> Problem {
+    Problem::new(Code::Overloaded, format!("{requests} requests are being answered"))
 }

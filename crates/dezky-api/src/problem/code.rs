@@ -12,6 +12,8 @@ pub enum Code {
     InvalidIdempotencyKey,
     BrokenBody,
     Unauthorized,
+    WrongSignature,
+    Forbidden,
     NoSuchRoute,
     NoSuchEvent,
     NoSuchCheckpoint,
@@ -39,13 +41,15 @@ pub enum Code {
 
 impl Code {
     /// Each of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidEvents,
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::InvalidIdempotencyKey,
         Self::BrokenBody,
         Self::Unauthorized,
+        Self::WrongSignature,
+        Self::Forbidden,
         Self::NoSuchRoute,
         Self::NoSuchEvent,
         Self::NoSuchCheckpoint,
@@ -121,6 +125,8 @@ impl Code {
             Self::InvalidIdempotencyKey => ("invalid-idempotency-key", StatusCode::BAD_REQUEST, "Invalid Idempotency-Key"),
             Self::BrokenBody => ("broken-body", StatusCode::BAD_REQUEST, "The body broke off"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "Not authorised"),
+            Self::WrongSignature => ("wrong-signature", StatusCode::UNAUTHORIZED, "Wrong signature"),
+            Self::Forbidden => ("forbidden", StatusCode::FORBIDDEN, "Not allowed"),
             Self::NoSuchRoute => ("no-such-route", StatusCode::NOT_FOUND, "No such route"),
             Self::NoSuchEvent => ("no-such-event", StatusCode::NOT_FOUND, "No such event"),
             Self::NoSuchCheckpoint => ("no-such-checkpoint", StatusCode::NOT_FOUND, "No such checkpoint"),

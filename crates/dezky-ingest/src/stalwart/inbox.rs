@@ -81,13 +81,23 @@ impl Inbox {
         Arriving { inbox: Arc::clone(self), number, memory: Vec::new(), file: None, bytes: 0, kept: false }
     }
 
-    /// The oldest body and its name.
-    pub(super) async fn oldest(&self) -> io::Result<Option<(String, Vec<u8>)>> {
-        let number = self.held().first_key_value().map(|(number, _)| *number);
-        let Some(number) = number else { return Ok(None) };
-        let name = name_of(number);
-        let body = tokio::fs::read(self.folder.join(&name)).await?;
-        Ok(Some((name, body)))
+    /// The oldest bodies and their names: at least one if there is one, no more than `bytes` of them otherwise.
+    pub(super) async fn oldest(&self, bodies: usize, bytes: u64) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let numbers: Vec<u64> = {
+            let held = self.held();
+            let mut sum = 0;
+            let fits = |(at, (number, length)): (usize, (&u64, &u64))| {
+                sum += length;
+                (at == 0 || sum <= bytes).then_some(*number)
+            };
+            held.iter().take(bodies).enumerate().map_while(fits).collect()
+        };
+        let mut read = Vec::with_capacity(numbers.len());
+        for name in numbers.into_iter().map(name_of) {
+            let body = tokio::fs::read(self.folder.join(&name)).await?;
+            read.push((name, body));
+        }
+        Ok(read)
     }
 
     /// Throws a body away that is in the log. Should it come back after a crash, its events are known.

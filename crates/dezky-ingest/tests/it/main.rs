@@ -15,3 +15,13 @@ mod tails;
 
 // Stalwart's webhook: signatures, the inbox, a sender that retries, batches and discards.
 mod webhooks;
+
+// Authentik: a fake server that behaves as the contract says, its traps included.
+mod authentik;
+mod fake_authentik;
+
+// OCIS's bus: a real nats-server.
+mod bus;
+
+// An hour of all of them, with kills, outages, duplicates and rotation.
+mod hour;

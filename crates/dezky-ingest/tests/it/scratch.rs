@@ -5,8 +5,9 @@ use dezky_audit::{AuditLog, Config, ManualClock, Store, VerifyOptions, World};
 use dezky_audit_core::source::{Mapped, authentik, ocis};
 use dezky_audit_core::time::Timestamp;
 use dezky_ingest::{Delivery, Health, Progress, StaticDirectory, TenantRule, Work};
-use dezky_store::ReadLimit;
 use dezky_store::memory::MemoryStore;
+use dezky_store::sqlite::{SqliteOptions, SqliteStore};
+use dezky_store::{Identity, ReadLimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,7 +23,26 @@ impl Scratch {
     }
 
     pub(crate) async fn over(store: Arc<dyn Store>) -> Self {
+        Self::open(store, tempfile::tempdir().unwrap()).await
+    }
+
+    /// On a disk, so that it can be opened again.
+    pub(crate) async fn on_disk() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let store = sqlite(&dir).await;
+        Self::open(store, dir).await
+    }
+
+    /// A new process over the same folder: store, keys and all.
+    pub(crate) async fn reopened(self) -> Self {
+        let Self { log, dir, .. } = self;
+        log.shutdown(Duration::from_secs(30)).await;
+        drop(log);
+        let store = sqlite(&dir).await;
+        Self::open(store, dir).await
+    }
+
+    async fn open(store: Arc<dyn Store>, dir: TempDir) -> Self {
         let clock = Arc::new(ManualClock::new("2026-11-20T10:00:00.000Z".parse::<Timestamp>().unwrap()));
         let world = World { clock: Arc::clone(&clock) as _, ..World::system() };
         let mut config = Config::in_dir(dir.path());
@@ -71,6 +91,11 @@ impl Scratch {
         assert_eq!(verification.exit_code, 0, "{}", verification.json);
         assert!(self.log.shutdown(Duration::from_secs(30)).await.complete);
     }
+}
+
+async fn sqlite(dir: &TempDir) -> Arc<dyn Store> {
+    let identity = Identity::Given("audit.example.eu/test".parse().unwrap());
+    Arc::new(SqliteStore::open(dir.path().join("audit.db"), identity, SqliteOptions::default()).await.unwrap())
 }
 
 /// Works until there is nothing more.
