@@ -14,6 +14,8 @@ mod archived;
 mod events;
 mod records;
 
+pub use events::append_lines;
+
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::Seq;
 use dezky_audit_core::note::KeyRing;

@@ -22,6 +22,7 @@
 //!
 //! It names no database and no protocol: storage comes in as [`dezky_store::Store`], time and randomness as a [`World`].
 
+mod archive;
 mod audit_log;
 mod checkpoint;
 mod checkpointer;
@@ -46,6 +47,7 @@ mod verify;
 mod world;
 
 // The public interface is:
+pub use archive::{ArchivedBatch, SignManifestError};
 pub use audit_log::{AuditLog, Drained};
 pub use checkpoint::CheckpointError;
 pub use config::{CheckpointLimits, Config, RecordLimits, SpoolConfig};

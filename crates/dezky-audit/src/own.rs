@@ -53,7 +53,7 @@ impl OwnEvents {
         self.record("audit.key_changed", "success", Some(id), data).await
     }
 
-    async fn record(&self, action: &str, outcome: &str, id: Option<&str>, data: Members) -> Result<Receipt, RecordError> {
+    pub(crate) async fn record(&self, action: &str, outcome: &str, id: Option<&str>, data: Members) -> Result<Receipt, RecordError> {
         let draft = draft(action, outcome, id, data).map_err(|_| RecordError::Refused(Vec::new()))?;
         let preparing = Preparing { secret: &self.secret, random: &*self.world.random };
         let refused = |reason| RecordError::Refused(vec![Refusal { index: 0, reason }]);
@@ -76,6 +76,6 @@ fn draft(action: &str, outcome: &str, id: Option<&str>, data: Members) -> Result
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-fn number(n: u64) -> Value {
+pub(crate) fn number(n: u64) -> Value {
     Value::Number(n as f64)
 }

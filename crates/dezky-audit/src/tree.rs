@@ -34,7 +34,7 @@ pub(crate) async fn inclusion(store: &dyn Store, index: u64, size: u64) -> Resul
     Ok(tree.inclusion(index).map_err(|_| BrokenTree))
 }
 
-async fn tree(
+pub(crate) async fn tree(
     store: &dyn Store,
     size: u64,
     wanted: Vec<TileId>,

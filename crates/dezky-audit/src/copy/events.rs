@@ -37,6 +37,27 @@ pub(super) async fn append(
     Ok(())
 }
 
+/// Appends lines that were read from an archive behind `tip`, as they are; says where the log ends then. What was sent with an
+/// `externalId` is known again afterwards, its content is not.
+///
+/// # Errors
+/// `Broken` for a line that is not the intact event of its place; `Target` and `OtherWriter` as a copy has them. Call it again
+/// with what is still missing.
+pub async fn append_lines(to: &dyn Store, tip: Tip, lines: &[Stored]) -> Result<Tip, CopyError> {
+    let mut preimage = Vec::new();
+    let events =
+        (tip.size + 1..).zip(lines).map(|(due, stored)| event(stored, due, &mut preimage).ok_or(CopyError::Broken { seq: due }));
+    let mut events = events.collect::<Result<Vec<_>, _>>()?;
+    let mut tip = tip;
+    while !events.is_empty() {
+        let before = tip.size;
+        tip = append_batch(to, tip, events.clone()).await?;
+        let done = usize::try_from(tip.size - before).unwrap_or(usize::MAX).min(events.len());
+        events.drain(..done);
+    }
+    Ok(tip)
+}
+
 /// Appends at least the first event of a batch, and says where the log ends then.
 async fn append_batch(to: &dyn Store, tip: Tip, batch: Vec<NewEvent>) -> Result<Tip, CopyError> {
     let batch: Arc<[NewEvent]> = batch.into();
