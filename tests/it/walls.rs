@@ -45,8 +45,9 @@ fn each_floor_stands_on_those_below_it_only() {
     assert_never("dezky-store", &["dezky-audit", "dezky-api", "axum", "dezky-testkit"]);
     assert_never("dezky-audit", &["dezky-api", "axum", "hyper", "dezky-testkit"]);
     assert_never("dezky-platform", &["dezky-ingest", "dezky-cold", "dezky-api", "axum", "hyper", "dezky-testkit"]);
+    assert_never("dezky-cold", &["dezky-api", "dezky-ingest", "dezky-platform", "axum", "hyper", "dezky-testkit"]);
     assert_never("dezky-api", &["dezky-testkit"]);
-    assert_never("dezky-testkit", &["dezky-store", "dezky-audit", "dezky-api"]);
+    assert_never("dezky-testkit", &["dezky-store", "dezky-audit", "dezky-cold", "dezky-api"]);
 }
 
 #[test]
@@ -55,6 +56,7 @@ fn only_the_store_names_a_database() {
         "crates/dezky-audit-core",
         "crates/dezky-audit",
         "crates/dezky-platform",
+        "crates/dezky-cold",
         "crates/dezky-api",
         "bins/platform-api",
         "bins/dezky-verify",

@@ -1,0 +1,28 @@
+//! Cold storage: old events leave hot storage for an archive that proves itself, with or without this software, and come back.
+//!
+//! What it promises:
+//!
+//! * An event leaves hot storage only after its batch lies in the [`Depot`], was read back from there, and verified by the
+//!   verifier that everyone has. Until then it is hot; it is never in neither place.
+//! * Objects are written once. Nothing here deletes or overwrites one, so a bucket that forbids both will do.
+//! * Every step can be taken again: a run that was cut off anywhere is finished by the next one ([`Archiver::run`]).
+//! * One archiver at a time, whatever the number of processes: a lease, and its fence on every write to the store.
+//! * Memory does not grow with the log, nor with what a batch holds beyond a few hundred bytes for each of its events.
+//!
+//! It names no database and no server: the hot store comes in with the [`dezky_audit::AuditLog`], the depot as a trait.
+
+mod archiver;
+pub mod depot;
+mod document;
+mod fetch;
+mod restore;
+mod verify;
+mod worker;
+
+// The public interface is:
+pub use archiver::{ArchiveConfig, ArchiveError, ArchiveReport, Archived, Archiver, Left, Limits, Times};
+pub use depot::{Depot, DepotError, FolderDepot};
+pub use document::BatchDocument;
+pub use restore::{Rebuilt, RestoreError, restore, restore_all};
+pub use verify::{ArchiveVerifyError, verify_all};
+pub use worker::{Tick, Worker};
