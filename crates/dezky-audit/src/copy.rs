@@ -10,7 +10,7 @@
 //! Nobody may write to either store meanwhile. Events that the source gets all the same are not copied; another writer in the
 //! target ends the copy.
 
-mod archived;
+pub(crate) mod archived;
 mod events;
 mod records;
 

@@ -12,17 +12,20 @@ use dezky_store::runs::MAX_RUN_BYTES;
 use dezky_store::{Checked, CheckpointRecord, Difference, ReadLimit, Store, StoreError, VerificationRun};
 
 use crate::audit_log::Inner;
+use crate::copy::archived::hash_at;
 use crate::tree;
 
 /// Stored checkpoints that are read at once.
 const HEADS: usize = 1_000;
+/// A walk that events were archived under is begun anew, so often at most.
+const ATTEMPTS: u32 = 3;
 /// Events that are read, and checked, at once.
 const CHUNK: ReadLimit = ReadLimit { events: 2_000, bytes: 4 << 20 };
 
 /// What to verify.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VerifyOptions {
-    /// Start behind the stored checkpoint of this size instead of at the beginning.
+    /// Start behind the stored checkpoint of this size instead of at the beginning, or where hot storage begins if that is later.
     pub from: Option<u64>,
     /// The most findings named; `None`: as configured.
     pub max_findings: Option<usize>,
@@ -102,16 +105,38 @@ pub(crate) async fn run(log: &Inner, options: VerifyOptions) -> Result<Verificat
         Err(_) => log.store.head().await?.size,
     };
     let trust = Trust::new(Some(log.origin.clone()), log.keys.ring().clone(), None).map_err(|_| VerifyError::Closed)?;
-    let start = match options.from {
-        None | Some(0) => Start::Beginning,
-        Some(size) => behind(log, size, &trust).await?,
-    };
-    let first = options.from.unwrap_or(0) + 1;
     let max_findings = options.max_findings.unwrap_or(log.max_findings);
     let walked = |events| log.counters.verified_events.add(events);
     let look = Look { store: &*log.store, trust: &trust, walked: &walked };
-    let walk = look.walk(start, first, end, max_findings).await?;
-    conclude(log, walk).await
+    let mut attempts = 0;
+    loop {
+        let border = log.store.hot().await?.border;
+        let from = options.from.unwrap_or(0).max(border);
+        let start = match from {
+            0 => Start::Beginning,
+            _ if from == border => behind_border(&*log.store, border).await?,
+            _ => behind(log, from, &trust).await?,
+        };
+        let walk = look.walk(start, from + 1, end.max(from), max_findings).await?;
+        attempts += 1;
+        // What left hot storage in the middle of the walk is missing only there.
+        if !walk.findings().missing() || attempts == ATTEMPTS || log.store.hot().await?.border == border {
+            return conclude(log, walk).await;
+        }
+    }
+}
+
+/// The start behind archived events, as the tiles and the first hot event have it: a checkpoint that the walk meets later proves
+/// both, since its root covers what was archived too.
+async fn behind_border(store: &dyn Store, border: u64) -> Result<Start, StoreError> {
+    let tree = tree::frontier_at(store, border).await?.ok();
+    let head = store.head().await?;
+    let head_hash = match hash_at(store, border, &head).await {
+        // The first hot event is broken: the walk will say so, whatever it is held against.
+        Err(StoreError::Corrupt { .. }) => head.hash,
+        hash => hash?,
+    };
+    Ok(Start::After { size: border, head_hash, tree })
 }
 
 /// A look at the events and checkpoints of a store, whoever holds it.

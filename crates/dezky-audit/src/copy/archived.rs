@@ -52,7 +52,7 @@ pub(super) async fn settle_tenants(from: &dyn Store, to: &dyn Store) -> Result<(
 }
 
 /// The hash of the last archived event: the first hot one names it, and without any it is the head's.
-pub(super) async fn hash_at(store: &dyn Store, border: u64, head: &Head) -> Result<Hash, StoreError> {
+pub(crate) async fn hash_at(store: &dyn Store, border: u64, head: &Head) -> Result<Hash, StoreError> {
     if border == head.size {
         return Ok(head.hash);
     }
