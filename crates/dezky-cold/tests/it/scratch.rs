@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dezky_audit::{AuditLog, Clock, Config, Draft, ManualClock, Reason, World};
+use dezky_audit::{AuditLog, Clock, Config, Draft, ManualClock, Reason, VerifyOptions, World};
 use dezky_audit_core::archive::{BatchReader, Manifest, Plan};
 use dezky_audit_core::event::{LineCheck, check_line};
 use dezky_audit_core::json::Value;
@@ -159,6 +159,10 @@ impl Scratch {
         let report = dezky_cold::verify_all(&self.log, Arc::clone(&self.depot), self.now(), 100).await.unwrap();
         assert_eq!(report.exit_code, 0, "{:?}", report.findings);
         assert_eq!(report.events, self.store.head().await.unwrap().size);
+        // And so does what is hot by itself.
+        let verification = self.log.verify(VerifyOptions::default()).await.unwrap();
+        assert_eq!(verification.exit_code, 0, "{:?}", verification.report.findings);
+        assert_eq!(verification.report.events, self.store.head().await.unwrap().size - border);
     }
 }
 
