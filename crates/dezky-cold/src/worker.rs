@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dezky_audit::{Clock, StoreError};
+use dezky_audit::Clock;
 use dezky_audit_core::time::Timestamp;
 use dezky_store::Swap;
 use tokio::sync::watch;
@@ -98,7 +98,7 @@ impl Worker {
         match store.move_bookmark(DAY, version, &day.to_string()).await {
             // Another process has noted its own run of today: both were made, one after the other.
             Ok(Swap::Done { .. } | Swap::Conflict { .. }) => Ok(Some(report)),
-            Err(error) => Err(StoreError::into(error)),
+            Err(error) => Err(error.into()),
         }
     }
 }

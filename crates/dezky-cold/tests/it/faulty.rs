@@ -21,6 +21,8 @@ pub(crate) struct Fuse {
     at: AtomicUsize,
     after: AtomicBool,
     dead: AtomicBool,
+    /// The whole process dies, without a word to anyone.
+    for_real: AtomicBool,
 }
 
 impl Fuse {
@@ -30,6 +32,12 @@ impl Fuse {
         self.at.store(at, Ordering::SeqCst);
         self.after.store(after, Ordering::SeqCst);
         self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// As after a call, with the process itself.
+    pub(crate) fn arm_for_real(&self, at: usize) {
+        self.for_real.store(true, Ordering::SeqCst);
+        self.arm(at, true);
     }
 
     /// A new process; says whether the old one had died.
@@ -48,6 +56,9 @@ impl Fuse {
         let after = self.after.load(Ordering::SeqCst);
         if after {
             drop(work.await);
+        }
+        if self.for_real.load(Ordering::SeqCst) {
+            std::process::abort();
         }
         self.dead.store(true, Ordering::SeqCst);
         Err(died())

@@ -28,15 +28,34 @@ pub(crate) struct Scratch {
     pub(crate) fuse: Arc<Fuse>,
     /// What archivers write to.
     pub(crate) depot: Arc<dyn Depot>,
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Dir,
+}
+
+/// A folder; removed with this unless it is somebody else's.
+pub(crate) enum Dir {
+    Own(TempDir),
+    Given(PathBuf),
+}
+
+impl Dir {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Own(dir) => dir.path(),
+            Self::Given(path) => path,
+        }
+    }
 }
 
 impl Scratch {
     pub(crate) async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::open(Dir::Own(tempfile::tempdir().unwrap()), "2026-05-01T00:00:00.000Z").await
+    }
+
+    /// The log of a folder, new or not, as a process opens it at that time.
+    pub(crate) async fn open(dir: Dir, now: &str) -> Self {
         let store = sqlite(&dir.path().join("audit.db")).await;
         let fuse = Arc::new(Fuse::default());
-        let clock = Arc::new(ManualClock::new("2026-05-01T00:00:00.000Z".parse().unwrap()));
+        let clock = Arc::new(ManualClock::new(now.parse().unwrap()));
         let world = World { clock: Arc::clone(&clock) as _, ..World::system() };
         let mut config = Config::in_dir(dir.path());
         config.spool.limit = 4 << 20;
