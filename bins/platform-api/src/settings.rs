@@ -11,12 +11,13 @@ mod value;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dezky_api::{HttpConfig, Limits};
 use dezky_audit::{CheckpointLimits, Config, HmacSecret, OpenError, SharedKeys};
+use dezky_ingest::authentik::{Client, Token};
 
 use crate::backend::DatabaseUri;
-
 use crate::sources::SourceSettings;
 pub(crate) use given::Given;
 pub(crate) use list::{SETTINGS, Setting};
@@ -107,6 +108,9 @@ impl Settings {
             http: HttpConfig { trusted_proxies, limits },
             sources: SourceSettings {
                 enabled: given.required("ingest.enabled", value::yes_or_no)?,
+                authentik: authentik(given)?,
+                authentik_interval: given.required("authentik.interval", value::duration)?,
+                ocis_bus: given.optional("ocis.nats_url", value::parsed)?,
                 ocis_file: given.optional("ocis.audit_log_path", value::path)?,
                 ocis_interval: given.required("ocis.interval", value::duration)?,
                 stalwart_key: given.optional("stalwart.webhook_key", value::webhook_key)?,
@@ -154,6 +158,24 @@ fn shared(given: &Given, database: bool) -> Result<Option<(SharedKeys, PathBuf)>
     let [log_key, ingest_secret, operator_token] = KEYS.map(path);
     let keys = SharedKeys::read(&log_key?, &ingest_secret?).map_err(|error| SettingError::Shared(Box::new(error)))?;
     Ok(Some((keys, operator_token?)))
+}
+
+/// Both the address and the token, or neither.
+fn authentik(given: &Given) -> Result<Option<Arc<Client>>, SettingError> {
+    let token = given
+        .optional("authentik.token", |text| Token::new(text).ok_or("no token: it has characters that none has".to_owned()))?;
+    let alone = |key: &'static str, other: &str| SettingError::Value {
+        key,
+        from: given.place(key),
+        reason: format!("{other} is not set; Authentik is read with both"),
+    };
+    match (given.get("authentik.url"), token) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(alone("authentik.url", "AUTHENTIK_TOKEN")),
+        (None, Some(_)) => Err(alone("authentik.token", "AUTHENTIK_URL")),
+        (Some(_), Some(token)) => given
+            .optional("authentik.url", |url| Client::new(url, token.clone()).map(Arc::new).map_err(|error| error.to_string())),
+    }
 }
 
 /// From the setting, or from a file: then without one final line end (log format, section 5).

@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use dezky_api::Sources;
 use dezky_audit::{AuditLog, SystemClock, SystemRandomness};
 use dezky_audit_core::source::stalwart::AllowList;
+use dezky_ingest::authentik::{Client, Memory, Poll, PollSettings};
+use dezky_ingest::bus::{Bus, BusSettings};
 use dezky_ingest::stalwart::{Emptying, Inbox, InboxLimits, StalwartIntake, WebhookKey};
 use dezky_ingest::tail::FileTail;
 use dezky_ingest::{Delivery, Health, Pace, Worker};
@@ -19,16 +21,26 @@ const REFRESH: Duration = Duration::from_secs(30);
 const INBOX: Duration = Duration::from_secs(60);
 
 /// What is read, and how.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct SourceSettings {
     /// `false` turns all of them off.
     pub(crate) enabled: bool,
+    pub(crate) authentik: Option<Arc<Client>>,
+    pub(crate) authentik_interval: Duration,
     pub(crate) ocis_file: Option<PathBuf>,
     pub(crate) ocis_interval: Duration,
+    /// When it is given the file is not read: the two share no id. Never shown, for it may hold a password.
+    pub(crate) ocis_bus: Option<String>,
     /// Never shown.
     pub(crate) stalwart_key: Option<WebhookKey>,
     /// Kinds of events beyond the usual ones.
     pub(crate) stalwart_also: AllowList,
+}
+
+impl std::fmt::Debug for SourceSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceSettings").field("enabled", &self.enabled).finish_non_exhaustive()
+    }
 }
 
 /// Running workers.
@@ -67,7 +79,27 @@ pub(crate) async fn start(
         sources.health.push(health);
         workers.push(worker);
     }
-    if let Some(path) = settings.ocis_file.filter(|_| settings.enabled) {
+    if let Some(client) = settings.authentik.filter(|_| settings.enabled) {
+        let health = Health::new("authentik");
+        let (own, memory) = (delivery(&health), Memory::default());
+        let make = move || Poll::resume(own.clone(), Arc::clone(&client), PollSettings::default(), memory.clone());
+        let pace = Pace::every(settings.authentik_interval);
+        workers.push(Worker::spawn(delivery(&health), Arc::new(SystemRandomness), pace, make));
+        sources.health.push(health);
+    }
+    let by_bus = settings.ocis_bus.is_some();
+    if let Some(url) = settings.ocis_bus.filter(|_| settings.enabled) {
+        let health = Health::new("ocis");
+        let (own, bus) = (delivery(&health), Arc::new(BusSettings { url, user_and_password: None }));
+        let make = move || {
+            let (own, bus) = (own.clone(), Arc::clone(&bus));
+            async move { Bus::resume(own, &bus).await }
+        };
+        let pace = Pace::every(settings.ocis_interval);
+        workers.push(Worker::spawn(delivery(&health), Arc::new(SystemRandomness), pace, make));
+        sources.health.push(health);
+    }
+    if let Some(path) = settings.ocis_file.filter(|_| settings.enabled && !by_bus) {
         let health = Health::new("ocis");
         let own = delivery(&health);
         let make = move || FileTail::resume(own.clone(), path.clone());

@@ -38,7 +38,7 @@ const fn secret(key: &'static str, value: &'static str, help: &'static str) -> S
 }
 
 /// All of them.
-pub(crate) const SETTINGS: [Setting; 28] = [
+pub(crate) const SETTINGS: [Setting; 32] = [
     setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
     setting(
         "listen",
@@ -93,6 +93,19 @@ pub(crate) const SETTINGS: [Setting; 28] = [
     setting("spool.limit", "BYTES", Some("64MiB"), "How much disk best-effort events may fill while the store is away"),
     setting("verify.max_findings", "N", Some("1000"), "How many findings one verification names"),
     setting("ingest.enabled", "BOOL", Some("true"), "Whether anything is taken from other systems: false turns all sources off"),
+    Setting {
+        known_as: Some("AUTHENTIK_URL"),
+        ..setting("authentik.url", "URL", None, "Where Authentik is, such as https://sso.example.eu; it is asked for its events")
+    },
+    Setting {
+        known_as: Some("AUTHENTIK_TOKEN"),
+        ..secret("authentik.token", "TOKEN", "An API token of Authentik that may view events")
+    },
+    setting("authentik.interval", "TIME", Some("60s"), "How often Authentik is asked"),
+    Setting {
+        known_as: Some("OCIS_NATS_URL"),
+        ..secret("ocis.nats_url", "URL", "The event bus of OCIS, such as nats://127.0.0.1:9233; its audit file is not read then")
+    },
     Setting {
         known_as: Some("OCIS_AUDIT_LOG_PATH"),
         ..setting("ocis.audit_log_path", "FILE", None, "The audit file of OCIS, followed through every rotation")
