@@ -293,13 +293,10 @@ async fn serve(mut plain: Plain, batches: Vec<Vec<Row>>, callers: usize) -> Dura
         for size in sizes {
             let (mut batch, mut waiting) = (Vec::with_capacity(size), Vec::with_capacity(size));
             while batch.len() < size {
-                let (row, answer) = match early.remove(&next) {
-                    Some(given) => given,
-                    None => {
-                        let (row, answer) = rows.blocking_recv().unwrap();
-                        early.insert(row.seq, (row, answer));
-                        continue;
-                    }
+                let Some((row, answer)) = early.remove(&next) else {
+                    let (row, answer) = rows.blocking_recv().unwrap();
+                    early.insert(row.seq, (row, answer));
+                    continue;
                 };
                 next += 1;
                 batch.push(row);
