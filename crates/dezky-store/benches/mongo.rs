@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use dezky_audit_core::ids::Origin;
 use dezky_store::conformance::scribe::{Sample, Scribe};
 use dezky_store::mongo::{MongoOptions, MongoStore};
-use dezky_store::{Append, EventLog, Identity, Query, ReadLimit, Scope, Search};
+use dezky_store::{Append, EventLog, Identity, Query, ReadLimit, Scope, Search, Store};
 use dezky_testkit::mongo_server::{fresh_database, shared_uri};
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Acknowledgment, WriteConcern};
@@ -83,6 +83,9 @@ async fn main() {
         let page = store.list(&Scope::All, &Query::parse(asked.iter().copied()).unwrap()).await.unwrap();
         println!("{asked:?}: {} events in {:.1?}, more: {}", page.events.len(), began.elapsed(), page.next.is_some());
     }
+    store.close().await;
+    twin.close().await;
+    client.shutdown().await;
 }
 
 fn report(what: &str, events: usize, time: Duration, baseline: Duration) {
