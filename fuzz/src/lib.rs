@@ -11,6 +11,7 @@ mod model;
 mod note;
 mod posted;
 mod seal;
+mod source;
 mod time;
 mod verify;
 
@@ -20,6 +21,7 @@ pub use line::line;
 pub use note::{checkpoint_record, note, policy, tile, tlog_proof, vkey};
 pub use posted::posted;
 pub use seal::seal_keys;
+pub use source::source;
 pub use time::timestamp;
 pub use verify::{archive_walk, walk};
 
@@ -27,7 +29,7 @@ pub use verify::{archive_walk, walk};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is that of its binary and of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("archive_walk", archive_walk),
     ("batch", batch),
     ("checkpoint_record", checkpoint_record),
@@ -39,6 +41,7 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("policy", policy),
     ("posted", posted),
     ("seal_keys", seal_keys),
+    ("source", source),
     ("tile", tile),
     ("timestamp", timestamp),
     ("tlog_proof", tlog_proof),

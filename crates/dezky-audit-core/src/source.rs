@@ -17,6 +17,7 @@
 pub mod authentik;
 mod compose;
 mod fingerprint;
+pub mod generic;
 pub mod ocis;
 mod read;
 mod redact;

@@ -127,7 +127,7 @@ impl StalwartIntake {
             }
             arriving.write(&piece).await?;
         }
-        if check.is_some_and(|check| !check.is_right()) {
+        if check.is_some_and(|check| !check.verifies()) {
             return Err(Refused::WrongSignature);
         }
         let bytes = arriving.keep().await?;

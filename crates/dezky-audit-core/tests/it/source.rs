@@ -1,5 +1,6 @@
 //! The maps of the sources over their samples, the contracts' quirks, and secrets of every kind.
 
+mod generic;
 mod properties;
 mod quirks;
 mod samples;

@@ -59,7 +59,7 @@ impl Check {
     }
 
     /// In constant time.
-    pub(super) fn is_right(self) -> bool {
+    pub(super) fn verifies(self) -> bool {
         self.mac.verify_slice(&self.wanted).is_ok()
     }
 }
@@ -81,7 +81,7 @@ mod tests {
         let is_right = |signature: &str, pieces: &[&[u8]]| {
             key.check(signature.as_bytes()).is_some_and(|mut check| {
                 pieces.iter().for_each(|piece| check.update(piece));
-                check.is_right()
+                check.verifies()
             })
         };
         assert!(is_right(&right, &[b"bo", b"", b"dy"]));

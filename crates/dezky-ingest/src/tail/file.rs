@@ -202,7 +202,7 @@ impl TailFile {
 
     /// Files beside ours that bear its name and a suffix: `audit.log.1`, `audit.log-20261120`.
     fn siblings(&self) -> io::Result<Vec<PathBuf>> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let name = self.path.file_name().map(OsStr::as_bytes).unwrap_or_default();
         let mut siblings = Vec::new();
         for entry in fs::read_dir(folder)? {
