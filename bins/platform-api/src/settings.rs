@@ -162,8 +162,9 @@ fn shared(given: &Given, database: bool) -> Result<Option<(SharedKeys, PathBuf)>
 
 /// Both the address and the token, or neither.
 fn authentik(given: &Given) -> Result<Option<Arc<Client>>, SettingError> {
-    let token = given
-        .optional("authentik.token", |text| Token::new(text).ok_or("no token: it has characters that none has".to_owned()))?;
+    let token = given.optional("authentik.token", |text| {
+        Token::new(text).ok_or_else(|| "no token: it has characters that none has".to_owned())
+    })?;
     let alone = |key: &'static str, other: &str| SettingError::Value {
         key,
         from: given.place(key),

@@ -53,7 +53,13 @@ impl OwnEvents {
         self.record("audit.key_changed", "success", Some(id), data).await
     }
 
-    pub(crate) async fn record(&self, action: &str, outcome: &str, id: Option<&str>, data: Members) -> Result<Receipt, RecordError> {
+    pub(crate) async fn record(
+        &self,
+        action: &str,
+        outcome: &str,
+        id: Option<&str>,
+        data: Members,
+    ) -> Result<Receipt, RecordError> {
         let draft = draft(action, outcome, id, data).map_err(|_| RecordError::Refused(Vec::new()))?;
         let preparing = Preparing { secret: &self.secret, random: &*self.world.random };
         let refused = |reason| RecordError::Refused(vec![Refusal { index: 0, reason }]);
