@@ -33,6 +33,8 @@ use tenants::TenantTips;
 
 /// Appends that are given up only because other writers are always quicker.
 const MAX_RACES: u32 = 1_000;
+/// The longest pause between two attempts: whoever pauses loses to whoever does not.
+const MAX_PAUSE_MS: u32 = 20;
 /// Batches that are looked up first after one that repeated an event.
 const SUSPICION: u32 = 64;
 
@@ -122,7 +124,7 @@ impl Recorder {
                 }
             }
             if attempts > 3 {
-                tokio::time::sleep(Duration::from_millis(u64::from(attempts.min(100)))).await;
+                tokio::time::sleep(Duration::from_millis(u64::from(attempts.min(MAX_PAUSE_MS)))).await;
             }
         }
     }
@@ -139,6 +141,11 @@ impl Recorder {
                 self.tenants.clear();
                 batch.forget();
                 ahead.forget();
+                if unsettled.is_empty() {
+                    // Before the head is read: behind it, every question gives the other writers time to be quicker again.
+                    let repeated = batch.screen(&*self.store, self.lookup(), None, &self.counters).await?;
+                    self.suspect(repeated);
+                }
                 let tip = self.store.head().await?.tip();
                 batch.settle(&*self.store, tip.size, unsettled, &self.counters).await?;
                 self.size.send_replace(tip.size);

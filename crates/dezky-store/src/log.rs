@@ -140,6 +140,15 @@ pub trait EventLog: Send + Sync {
     /// Where a tenant's stream ends; `None` when it has no event. Outlives its events in hot storage.
     async fn tenant_head(&self, tenant: &TenantSlug) -> Result<Option<TenantHead>, StoreError>;
 
+    /// The same of several tenants at once, in their order.
+    async fn heads_of(&self, tenants: &[TenantSlug]) -> Result<Vec<Option<TenantHead>>, StoreError> {
+        let mut heads = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            heads.push(self.tenant_head(tenant).await?);
+        }
+        Ok(heads)
+    }
+
     /// Appends a batch if the log still ends at `expected`: compare-and-swap, durable on return.
     ///
     /// Lines, unique keys, tenant heads, tiles and the head become visible together, event by event in order: no reader

@@ -43,14 +43,17 @@ impl TenantTips {
         }
         let mut missing = Vec::new();
         for tenant in tenants {
-            if self.recent.get(tenant).is_none() && !missing.contains(&tenant) {
-                missing.push(tenant);
+            if self.recent.get(tenant).is_none() && !missing.contains(tenant) {
+                missing.push(tenant.clone());
             }
         }
-        for tenant in missing {
-            let head = EventLog::tenant_head(store, tenant).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let heads = EventLog::heads_of(store, &missing).await?;
+        for (tenant, head) in missing.into_iter().zip(heads) {
             let tip = head.map(|head| TenantTip { tenant_seq: head.tenant_seq, hash: head.hash });
-            self.recent.put(tenant.clone(), tip);
+            self.recent.put(tenant, tip);
         }
         Ok(())
     }

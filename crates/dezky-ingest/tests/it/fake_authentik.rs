@@ -130,7 +130,8 @@ impl FakeAuthentik {
         if !rest.is_empty() {
             let pk = percent_decode_str(rest.trim_end_matches('/')).decode_utf8().unwrap().into_owned();
             let row = state.rows.iter().find(|row| row.pk == pk);
-            return row.map_or((404, r#"{"detail":"No Event matches the given query."}"#.to_owned()), |row| (200, row.json()));
+            return row
+                .map_or_else(|| (404, r#"{"detail":"No Event matches the given query."}"#.to_owned()), |row| (200, row.json()));
         }
         list(&mut state, query)
     }

@@ -40,6 +40,18 @@ impl EventLog for MongoStore {
         Ok(head)
     }
 
+    /// One look at the log's end for all of them: whoever competes for the next place has no time for one each.
+    async fn heads_of(&self, tenants: &[TenantSlug]) -> Result<Vec<Option<TenantHead>>, StoreError> {
+        self.alive()?;
+        let mut side = self.side.lock().await;
+        let mut chain = self.caught_up(&mut side).await?;
+        self.load_branches(&mut chain, tenants.iter()).await?;
+        let head = |tenant: &TenantSlug| chain.branches.get(tenant).and_then(crate::batch::Branch::head);
+        let heads = tenants.iter().map(head).collect();
+        side.chain = Some(chain);
+        Ok(heads)
+    }
+
     async fn append(&self, expected: Tip, batch: Arc<[NewEvent]>) -> Result<Append, StoreError> {
         check(expected, &batch)?;
         self.alive()?;
