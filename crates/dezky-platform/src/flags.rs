@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::acting::Acting;
 use crate::error::PlatformError;
 use crate::field;
-use crate::mutation::{Edited, Mutation};
+use crate::mutation::Edited;
 use crate::platform::Platform;
 use crate::record::{Listing, Record, Shelf, Versioned};
 
@@ -104,6 +104,10 @@ impl Record for Flag {
         None
     }
 
+    fn touch(&mut self, at: String) {
+        self.updated_at = at;
+    }
+
     fn partner(&self) -> Option<PartnerSlug> {
         None
     }
@@ -139,26 +143,27 @@ impl<'p> Flags<'p> {
     /// # Errors
     /// `Invalid`; `Conflict` when the key was given before.
     pub async fn create(&self, acting: &Acting, new: NewFlag) -> Result<Versioned<Flag>, PlatformError> {
-        self.change(acting, &new.key, None, "flag.created", |known| {
-            field::flag_key("/key", &new.key)?;
-            if known.is_some() {
-                return Err(PlatformError::conflict(format!("the key '{}' was given before", new.key)));
-            }
-            let now = self.platform.clock().now().to_string();
-            let blank = Flag {
-                key: new.key.clone(),
-                state: new.state,
-                rollout: None,
-                note: None,
-                removed: false,
-                history: Vec::new(),
-                created_at: now,
-                updated_at: String::new(),
-            };
-            let flag = set(blank, new.state, new.rollout, new.note.as_deref())?;
-            Ok(self.told(acting, flag, "flag.created"))
-        })
-        .await
+        self.shelf
+            .change(acting, &new.key, None, "flag.created", |known| {
+                field::flag_key("/key", &new.key)?;
+                if known.is_some() {
+                    return Err(PlatformError::conflict(format!("the key '{}' was given before", new.key)));
+                }
+                let now = self.platform.clock().now().to_string();
+                let blank = Flag {
+                    key: new.key.clone(),
+                    state: new.state,
+                    rollout: None,
+                    note: None,
+                    removed: false,
+                    history: Vec::new(),
+                    created_at: now,
+                    updated_at: String::new(),
+                };
+                let flag = set(blank, new.state, new.rollout, new.note.as_deref())?;
+                Ok(self.told(acting, flag, "flag.created"))
+            })
+            .await
     }
 
     /// `flag.killed` when it is switched off with the note `kill-switch`, else `flag.updated`.
@@ -172,18 +177,19 @@ impl<'p> Flags<'p> {
         expected: Option<u64>,
         edit: FlagEdit,
     ) -> Result<Versioned<Flag>, PlatformError> {
-        self.change(acting, key, expected, "flag.updated", |known| {
-            let flag = standing(known, key)?;
-            let state = edit.state.unwrap_or(flag.state);
-            let rollout = edit.rollout.or_else(|| flag.rollout.filter(|_| state == FlagState::Rollout));
-            let next = set(flag.clone(), state, rollout, edit.note.as_deref())?;
-            if next == *flag {
-                return Ok(Edited::Same);
-            }
-            let killed = state == FlagState::Off && edit.note.as_deref() == Some(KILL_SWITCH);
-            Ok(self.told(acting, next, if killed { "flag.killed" } else { "flag.updated" }))
-        })
-        .await
+        self.shelf
+            .change(acting, key, expected, "flag.updated", |known| {
+                let flag = standing(known, key)?;
+                let state = edit.state.unwrap_or(flag.state);
+                let rollout = edit.rollout.or_else(|| flag.rollout.filter(|_| state == FlagState::Rollout));
+                let next = set(flag.clone(), state, rollout, edit.note.as_deref())?;
+                if next == *flag {
+                    return Ok(Edited::Same);
+                }
+                let killed = state == FlagState::Off && edit.note.as_deref() == Some(KILL_SWITCH);
+                Ok(self.told(acting, next, if killed { "flag.killed" } else { "flag.updated" }))
+            })
+            .await
     }
 
     /// `flag.removed`: it stays, with its history, and says that it is removed.
@@ -191,29 +197,19 @@ impl<'p> Flags<'p> {
     /// # Errors
     /// `NotFound`, `Stale`; `Conflict` when it was removed already.
     pub async fn remove(&self, acting: &Acting, key: &str, expected: Option<u64>) -> Result<Versioned<Flag>, PlatformError> {
-        self.change(acting, key, expected, "flag.removed", |known| {
-            let flag = standing(known, key)?;
-            Ok(self.told(acting, Flag { removed: true, note: None, ..flag.clone() }, "flag.removed"))
-        })
-        .await
-    }
-
-    async fn change(
-        &self,
-        acting: &Acting,
-        key: &str,
-        expected: Option<u64>,
-        action: &'static str,
-        edit: impl FnMut(Option<&Flag>) -> Result<Edited<Flag>, PlatformError>,
-    ) -> Result<Versioned<Flag>, PlatformError> {
-        self.platform.mutate(Mutation { acting, key, expected, action }, edit).await
+        self.shelf
+            .change(acting, key, expected, "flag.removed", |known| {
+                let flag = standing(known, key)?;
+                Ok(self.told(acting, Flag { removed: true, note: None, ..flag.clone() }, "flag.removed"))
+            })
+            .await
     }
 
     /// The change with its entry in the history.
     fn told(&self, acting: &Acting, mut flag: Flag, action: &'static str) -> Edited<Flag> {
         let text = |text: &Option<dezky_audit_core::event::PartText>| text.as_ref().map(|text| text.as_str().to_owned());
         let (id, email, name) = (text(&acting.actor.id), text(&acting.actor.email), text(&acting.actor.name));
-        flag.updated_at = self.platform.clock().now().to_string();
+        flag.touch(self.platform.clock().now().to_string());
         flag.history.push(HistoryEntry {
             at: flag.updated_at.clone(),
             action: action.to_owned(),

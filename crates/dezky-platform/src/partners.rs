@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::acting::Acting;
 use crate::error::PlatformError;
 use crate::field;
-use crate::mutation::{Edited, Mutation};
+use crate::mutation::Edited;
 use crate::platform::Platform;
 use crate::record::{Listing, Record, Shelf, Versioned};
 
@@ -59,6 +59,10 @@ impl Record for Partner {
         None
     }
 
+    fn touch(&mut self, at: String) {
+        self.updated_at = at;
+    }
+
     fn partner(&self) -> Option<PartnerSlug> {
         PartnerSlug::new(self.slug.as_str()).ok()
     }
@@ -95,17 +99,18 @@ impl<'p> Partners<'p> {
     /// `Invalid`; `Conflict` when the slug was given before.
     pub async fn create(&self, acting: &Acting, new: NewPartner) -> Result<Versioned<Partner>, PlatformError> {
         let now = self.platform.clock().now().to_string();
-        self.change(acting, &new.slug, None, "partner.created", |known| {
-            field::partner("/slug", &new.slug)?;
-            let name = field::name("/name", &new.name)?;
-            if known.is_some() {
-                return Err(PlatformError::conflict(format!("the slug '{}' was given before", new.slug)));
-            }
-            let (slug, state) = (new.slug.clone(), PartnerState::Active);
-            let value = Partner { slug, name, state, created_at: now.clone(), updated_at: now.clone() };
-            Ok(Edited::Changed { value, action: "partner.created" })
-        })
-        .await
+        self.shelf
+            .change(acting, &new.slug, None, "partner.created", |known| {
+                field::partner("/slug", &new.slug)?;
+                let name = field::name("/name", &new.name)?;
+                if known.is_some() {
+                    return Err(PlatformError::conflict(format!("the slug '{}' was given before", new.slug)));
+                }
+                let (slug, state) = (new.slug.clone(), PartnerState::Active);
+                let value = Partner { slug, name, state, created_at: now.clone(), updated_at: now.clone() };
+                Ok(Edited::Changed { value, action: "partner.created" })
+            })
+            .await
     }
 
     /// `partner.updated`: another name.
@@ -119,12 +124,13 @@ impl<'p> Partners<'p> {
         expected: Option<u64>,
         name: &str,
     ) -> Result<Versioned<Partner>, PlatformError> {
-        self.change(acting, slug, expected, "partner.updated", |known| {
-            let partner = active(known, slug)?;
-            let next = Partner { name: field::name("/name", name)?, ..partner.clone() };
-            Ok(self.touched(partner, next, "partner.updated"))
-        })
-        .await
+        self.shelf
+            .change(acting, slug, expected, "partner.updated", |known| {
+                let partner = active(known, slug)?;
+                let next = Partner { name: field::name("/name", name)?, ..partner.clone() };
+                Ok(self.shelf.touched(partner, next, "partner.updated"))
+            })
+            .await
     }
 
     /// `partner.terminated`: its tenants stay what they are, and keep naming it.
@@ -137,30 +143,16 @@ impl<'p> Partners<'p> {
         slug: &str,
         expected: Option<u64>,
     ) -> Result<Versioned<Partner>, PlatformError> {
-        self.change(acting, slug, expected, "partner.terminated", |known| {
-            let partner = active(known, slug)?;
-            Ok(self.touched(partner, Partner { state: PartnerState::Terminated, ..partner.clone() }, "partner.terminated"))
-        })
-        .await
-    }
-
-    async fn change(
-        &self,
-        acting: &Acting,
-        slug: &str,
-        expected: Option<u64>,
-        action: &'static str,
-        edit: impl FnMut(Option<&Partner>) -> Result<Edited<Partner>, PlatformError>,
-    ) -> Result<Versioned<Partner>, PlatformError> {
-        self.platform.mutate(Mutation { acting, key: slug, expected, action }, edit).await
-    }
-
-    fn touched(&self, before: &Partner, mut next: Partner, action: &'static str) -> Edited<Partner> {
-        if next == *before {
-            return Edited::Same;
-        }
-        next.updated_at = self.platform.clock().now().to_string();
-        Edited::Changed { value: next, action }
+        self.shelf
+            .change(acting, slug, expected, "partner.terminated", |known| {
+                let partner = active(known, slug)?;
+                Ok(self.shelf.touched(
+                    partner,
+                    Partner { state: PartnerState::Terminated, ..partner.clone() },
+                    "partner.terminated",
+                ))
+            })
+            .await
     }
 }
 

@@ -7,7 +7,9 @@ use dezky_store::directory::Document;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::acting::Acting;
 use crate::error::PlatformError;
+use crate::mutation::{Edited, Mutation};
 use crate::platform::Platform;
 
 /// The most records of one listing.
@@ -30,6 +32,9 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     fn tenant(&self) -> Option<TenantSlug>;
 
     fn partner(&self) -> Option<PartnerSlug>;
+
+    /// Notes when it was changed.
+    fn touch(&mut self, at: String);
 }
 
 /// A record, and the version that a change of it may name.
@@ -48,7 +53,7 @@ pub struct Listing<T> {
     pub next: Option<String>,
 }
 
-/// The records of one kind, to be read.
+/// The records of one kind, to be read and changed.
 pub(crate) struct Shelf<'p, T> {
     platform: &'p Platform,
     kind: PhantomData<T>,
@@ -74,6 +79,32 @@ impl<'p, T: Record> Shelf<'p, T> {
         let records = documents.into_iter().take(limit).map(parsed).collect::<Result<Vec<Versioned<T>>, _>>()?;
         let next = records.last().filter(|_| more).map(|last| last.value.key().to_owned());
         Ok(Listing { records, next })
+    }
+}
+
+impl<T: Record> Shelf<'_, T> {
+    /// Edits the record of that key as it is now.
+    pub(crate) async fn change(
+        &self,
+        acting: &Acting,
+        key: &str,
+        expected: Option<u64>,
+        action: &'static str,
+        edit: impl FnMut(Option<&T>) -> Result<Edited<T>, PlatformError>,
+    ) -> Result<Versioned<T>, PlatformError> {
+        self.platform.mutate(Mutation { acting, key, expected, action }, edit).await
+    }
+
+    /// The edited record as changed now, unless it is as it was.
+    pub(crate) fn touched(&self, before: &T, mut next: T, action: &'static str) -> Edited<T>
+    where
+        T: PartialEq,
+    {
+        if next == *before {
+            return Edited::Same;
+        }
+        next.touch(self.platform.clock().now().to_string());
+        Edited::Changed { value: next, action }
     }
 }
 

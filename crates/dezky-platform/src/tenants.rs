@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::acting::Acting;
 use crate::error::PlatformError;
 use crate::field;
-use crate::mutation::{Edited, Mutation};
+use crate::mutation::Edited;
 use crate::partners::Partners;
 use crate::platform::Platform;
 use crate::record::{Listing, Record, Shelf, Versioned};
@@ -78,6 +78,10 @@ impl Record for Tenant {
         TenantSlug::new(self.slug.as_str()).ok()
     }
 
+    fn touch(&mut self, at: String) {
+        self.updated_at = at;
+    }
+
     fn partner(&self) -> Option<PartnerSlug> {
         PartnerSlug::new(self.partner_slug.as_deref()?).ok()
     }
@@ -129,12 +133,13 @@ impl<'p> Tenants<'p> {
             })
         };
         let checked: Result<Tenant, PlatformError> = checked.await;
-        self.change(acting, &new.slug, None, "tenant.created", |known| match (known, &checked) {
-            (_, Err(error)) => Err(error.again()),
-            (Some(_), _) => Err(PlatformError::conflict(format!("the slug '{}' was given before", new.slug))),
-            (None, Ok(tenant)) => Ok(Edited::Changed { value: tenant.clone(), action: "tenant.created" }),
-        })
-        .await
+        self.shelf
+            .change(acting, &new.slug, None, "tenant.created", |known| match (known, &checked) {
+                (_, Err(error)) => Err(error.again()),
+                (Some(_), _) => Err(PlatformError::conflict(format!("the slug '{}' was given before", new.slug))),
+                (None, Ok(tenant)) => Ok(Edited::Changed { value: tenant.clone(), action: "tenant.created" }),
+            })
+            .await
     }
 
     /// `tenant.updated`.
@@ -152,21 +157,22 @@ impl<'p> Tenants<'p> {
             Some(partner) => self.checked_partner(partner.as_deref()).await.map(Some),
             None => Ok(None),
         };
-        self.change(acting, slug, expected, "tenant.updated", |known| {
-            let tenant = alive(known, slug)?;
-            let mut next = tenant.clone();
-            if let Some(name) = &edit.name {
-                next.name = field::name("/name", name)?;
-            }
-            if let Some(partner) = partner.as_ref().map_err(PlatformError::again)? {
-                next.partner_slug.clone_from(partner);
-            }
-            if let Some(domains) = &edit.domains {
-                next.domains = field::domains("/domains", domains)?;
-            }
-            Ok(self.touched(tenant, next, "tenant.updated"))
-        })
-        .await
+        self.shelf
+            .change(acting, slug, expected, "tenant.updated", |known| {
+                let tenant = alive(known, slug)?;
+                let mut next = tenant.clone();
+                if let Some(name) = &edit.name {
+                    next.name = field::name("/name", name)?;
+                }
+                if let Some(partner) = partner.as_ref().map_err(PlatformError::again)? {
+                    next.partner_slug.clone_from(partner);
+                }
+                if let Some(domains) = &edit.domains {
+                    next.domains = field::domains("/domains", domains)?;
+                }
+                Ok(self.shelf.touched(tenant, next, "tenant.updated"))
+            })
+            .await
     }
 
     /// `tenant.suspended`.
@@ -190,11 +196,12 @@ impl<'p> Tenants<'p> {
     /// # Errors
     /// `NotFound`, `Stale`; `Conflict` when it is deleted already.
     pub async fn delete(&self, acting: &Acting, slug: &str, expected: Option<u64>) -> Result<Versioned<Tenant>, PlatformError> {
-        self.change(acting, slug, expected, "tenant.deleted", |known| {
-            let tenant = alive(known, slug)?;
-            Ok(self.touched(tenant, Tenant { state: TenantState::Deleted, ..tenant.clone() }, "tenant.deleted"))
-        })
-        .await
+        self.shelf
+            .change(acting, slug, expected, "tenant.deleted", |known| {
+                let tenant = alive(known, slug)?;
+                Ok(self.shelf.touched(tenant, Tenant { state: TenantState::Deleted, ..tenant.clone() }, "tenant.deleted"))
+            })
+            .await
     }
 
     async fn turn(
@@ -206,34 +213,16 @@ impl<'p> Tenants<'p> {
         from: TenantState,
         to: TenantState,
     ) -> Result<Versioned<Tenant>, PlatformError> {
-        self.change(acting, slug, expected, action, |known| {
-            let tenant = alive(known, slug)?;
-            if tenant.state != from {
-                let state = if tenant.state == TenantState::Active { "active" } else { "suspended" };
-                return Err(PlatformError::conflict(format!("the tenant '{slug}' is {state} already")));
-            }
-            Ok(self.touched(tenant, Tenant { state: to, ..tenant.clone() }, action))
-        })
-        .await
-    }
-
-    async fn change(
-        &self,
-        acting: &Acting,
-        slug: &str,
-        expected: Option<u64>,
-        action: &'static str,
-        edit: impl FnMut(Option<&Tenant>) -> Result<Edited<Tenant>, PlatformError>,
-    ) -> Result<Versioned<Tenant>, PlatformError> {
-        self.platform.mutate(Mutation { acting, key: slug, expected, action }, edit).await
-    }
-
-    fn touched(&self, before: &Tenant, mut next: Tenant, action: &'static str) -> Edited<Tenant> {
-        if next == *before {
-            return Edited::Same;
-        }
-        next.updated_at = self.platform.clock().now().to_string();
-        Edited::Changed { value: next, action }
+        self.shelf
+            .change(acting, slug, expected, action, |known| {
+                let tenant = alive(known, slug)?;
+                if tenant.state != from {
+                    let state = if tenant.state == TenantState::Active { "active" } else { "suspended" };
+                    return Err(PlatformError::conflict(format!("the tenant '{slug}' is {state} already")));
+                }
+                Ok(self.shelf.touched(tenant, Tenant { state: to, ..tenant.clone() }, action))
+            })
+            .await
     }
 
     async fn checked_partner(&self, slug: Option<&str>) -> Result<Option<String>, PlatformError> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::acting::Acting;
 use crate::error::PlatformError;
 use crate::field::{self, MAX_TENANTS};
-use crate::mutation::{Edited, Mutation};
+use crate::mutation::Edited;
 use crate::platform::Platform;
 use crate::record::{Listing, Record, Shelf, Versioned};
 use crate::tenants::{TenantState, Tenants};
@@ -72,6 +72,10 @@ impl Record for User {
         }
     }
 
+    fn touch(&mut self, at: String) {
+        self.updated_at = at;
+    }
+
     fn partner(&self) -> Option<PartnerSlug> {
         None
     }
@@ -110,21 +114,22 @@ impl<'p> Users<'p> {
     pub async fn link(&self, acting: &Acting, new: NewUser) -> Result<Versioned<User>, PlatformError> {
         let id = id_of(&new.authentik_subject_id);
         let tenants = self.checked_tenants(&new.tenants).await;
-        self.change(acting, &id, None, "user.created", |known| {
-            let subject = field::subject("/authentikSubjectId", &new.authentik_subject_id)?;
-            let email = field::email("/email", &new.email)?;
-            let added = tenants.as_ref().map_err(PlatformError::again)?;
-            let now = self.platform.clock().now().to_string();
-            let Some(user) = known else {
-                let (id, tenants) = (id.clone(), added.clone());
-                let (state, created_at, updated_at) = (UserState::Active, now.clone(), now);
-                let value = User { id, authentik_subject_id: subject, email, tenants, state, created_at, updated_at };
-                return Ok(Edited::Changed { value, action: "user.created" });
-            };
-            let tenants = united(&user.tenants, added);
-            Ok(self.touched(user, User { email, tenants, state: UserState::Active, ..user.clone() }, "user.linked"))
-        })
-        .await
+        self.shelf
+            .change(acting, &id, None, "user.created", |known| {
+                let subject = field::subject("/authentikSubjectId", &new.authentik_subject_id)?;
+                let email = field::email("/email", &new.email)?;
+                let added = tenants.as_ref().map_err(PlatformError::again)?;
+                let now = self.platform.clock().now().to_string();
+                let Some(user) = known else {
+                    let (id, tenants) = (id.clone(), added.clone());
+                    let (state, created_at, updated_at) = (UserState::Active, now.clone(), now);
+                    let value = User { id, authentik_subject_id: subject, email, tenants, state, created_at, updated_at };
+                    return Ok(Edited::Changed { value, action: "user.created" });
+                };
+                let tenants = united(&user.tenants, added);
+                Ok(self.shelf.touched(user, User { email, tenants, state: UserState::Active, ..user.clone() }, "user.linked"))
+            })
+            .await
     }
 
     /// `user.linked`: another address, or other tenants.
@@ -142,18 +147,19 @@ impl<'p> Users<'p> {
             Some(tenants) => self.checked_tenants(tenants).await.map(Some),
             None => Ok(None),
         };
-        self.change(acting, id, expected, "user.linked", |known| {
-            let user = active(known, id)?;
-            let mut next = user.clone();
-            if let Some(email) = &edit.email {
-                next.email = field::email("/email", email)?;
-            }
-            if let Some(tenants) = tenants.as_ref().map_err(PlatformError::again)? {
-                next.tenants.clone_from(tenants);
-            }
-            Ok(self.touched(user, next, "user.linked"))
-        })
-        .await
+        self.shelf
+            .change(acting, id, expected, "user.linked", |known| {
+                let user = active(known, id)?;
+                let mut next = user.clone();
+                if let Some(email) = &edit.email {
+                    next.email = field::email("/email", email)?;
+                }
+                if let Some(tenants) = tenants.as_ref().map_err(PlatformError::again)? {
+                    next.tenants.clone_from(tenants);
+                }
+                Ok(self.shelf.touched(user, next, "user.linked"))
+            })
+            .await
     }
 
     /// `user.deactivated`.
@@ -161,30 +167,12 @@ impl<'p> Users<'p> {
     /// # Errors
     /// `NotFound`, `Stale`; `Conflict` when the user is deactivated already.
     pub async fn deactivate(&self, acting: &Acting, id: &str, expected: Option<u64>) -> Result<Versioned<User>, PlatformError> {
-        self.change(acting, id, expected, "user.deactivated", |known| {
-            let user = active(known, id)?;
-            Ok(self.touched(user, User { state: UserState::Deactivated, ..user.clone() }, "user.deactivated"))
-        })
-        .await
-    }
-
-    async fn change(
-        &self,
-        acting: &Acting,
-        id: &str,
-        expected: Option<u64>,
-        action: &'static str,
-        edit: impl FnMut(Option<&User>) -> Result<Edited<User>, PlatformError>,
-    ) -> Result<Versioned<User>, PlatformError> {
-        self.platform.mutate(Mutation { acting, key: id, expected, action }, edit).await
-    }
-
-    fn touched(&self, before: &User, mut next: User, action: &'static str) -> Edited<User> {
-        if next == *before {
-            return Edited::Same;
-        }
-        next.updated_at = self.platform.clock().now().to_string();
-        Edited::Changed { value: next, action }
+        self.shelf
+            .change(acting, id, expected, "user.deactivated", |known| {
+                let user = active(known, id)?;
+                Ok(self.shelf.touched(user, User { state: UserState::Deactivated, ..user.clone() }, "user.deactivated"))
+            })
+            .await
     }
 
     async fn checked_tenants(&self, slugs: &[String]) -> Result<Vec<String>, PlatformError> {
