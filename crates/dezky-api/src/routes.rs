@@ -47,7 +47,7 @@ use Pace::{Long, Prompt, Upload};
 use Rule::{Operator, Public, Signed};
 
 /// Every route. There is none that updates or deletes an event.
-pub const ROUTES: [Route; 39] = [
+pub const ROUTES: &[Route] = &[
     route(Operator, Upload, Method::POST, "/audit/events", |m| on(m, events::post)),
     route(Operator, Prompt, Method::GET, "/audit", |m| on(m, list::page)),
     route(Operator, Prompt, Method::GET, "/audit/events/{seq}", |m| on(m, events::get)),
@@ -103,7 +103,7 @@ const fn route(
 pub fn router(app: App) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
-        let filter = MethodFilter::try_from(route.method).expect("a plain method");
+        let filter = MethodFilter::try_from(route.method.clone()).expect("a plain method");
         let handler = layers::admit((route.handler)(filter), &app, route.rule, route.pace);
         router = router.route(route.path, handler);
     }

@@ -11,7 +11,7 @@ fn example(path: &str) -> String {
 #[tokio::test]
 async fn every_route_asks_for_what_the_list_says() {
     let served = Served::start().await;
-    for route in &ROUTES {
+    for route in ROUTES {
         let path = example(route.path);
         let without = Answer::of(served.anonymous(route.method.clone(), &path).send().await.unwrap()).await;
         let wrong =
