@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use dezky_api::{HttpConfig, Limits};
+use dezky_api::{BootstrapToken, HttpConfig, Limits};
 use dezky_audit::{CheckpointLimits, Config, HmacSecret, OpenError, SharedKeys};
 use dezky_ingest::authentik::{Client, Token};
 
@@ -101,11 +101,14 @@ impl Settings {
             drain_time: given.required("http.drain_time", value::duration)?,
             ..Limits::default()
         };
+        // Processes with a database are asked from elsewhere by their nature.
+        let usual = if database.is_some() { BootstrapToken::Anywhere } else { BootstrapToken::Loopback };
+        let bootstrap_token = given.optional("http.bootstrap_token", value::bootstrap_token)?.unwrap_or(usual);
         let trusted_proxies = given.optional("http.trusted_proxies", value::networks)?.unwrap_or_default();
         Ok(Self {
             listen: given.required("listen", value::address)?,
             trace_filter: given.required("trace.filter", value::filter)?,
-            http: HttpConfig { trusted_proxies, limits },
+            http: HttpConfig { trusted_proxies, bootstrap_token, limits },
             sources: SourceSettings {
                 enabled: given.required("ingest.enabled", value::yes_or_no)?,
                 authentik: authentik(given)?,

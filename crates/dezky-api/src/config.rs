@@ -9,7 +9,19 @@ use ipnet::IpNet;
 pub struct HttpConfig {
     /// Peers whose `X-Forwarded-For` is believed. Empty: nobody's.
     pub trusted_proxies: Vec<IpNet>,
+    pub bootstrap_token: BootstrapToken,
     pub limits: Limits,
+}
+
+/// From where the operator's token is accepted: by the address at the other end of the socket, so that a proxy on this machine
+/// makes everybody local.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BootstrapToken {
+    /// From this machine.
+    #[default]
+    Loopback,
+    Anywhere,
+    Off,
 }
 
 /// How much, and for how long.

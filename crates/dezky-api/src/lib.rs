@@ -19,6 +19,7 @@
 
 mod acting;
 mod app;
+mod authentication;
 mod caller;
 mod client_address;
 mod config;
@@ -39,7 +40,7 @@ mod sources;
 // The public interface is:
 pub use app::App;
 pub use client_address::client_address;
-pub use config::{HttpConfig, Limits};
+pub use config::{BootstrapToken, HttpConfig, Limits};
 pub use credentials::{Credentials, OperatorToken};
 pub use nearest::nearest;
 pub use problem::Code;

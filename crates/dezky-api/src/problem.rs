@@ -29,6 +29,8 @@ pub struct Problem {
     refused: Vec<RefusedEvent>,
     /// For the server's own log: what the caller need not know.
     cause: Option<String>,
+    /// Whether a token was sent, and not accepted.
+    token_sent: bool,
 }
 
 /// A posted event that was refused.
@@ -45,7 +47,7 @@ pub(crate) struct RefusedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), cause: None }
+        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), cause: None, token_sent: false }
     }
 
     #[must_use]
@@ -57,6 +59,13 @@ impl Problem {
     #[must_use]
     pub(crate) fn refusing(mut self, refused: Vec<RefusedEvent>) -> Self {
         self.refused = refused;
+        self
+    }
+
+    /// A token was sent, and not accepted.
+    #[must_use]
+    pub(crate) const fn with_token(mut self) -> Self {
+        self.token_sent = true;
         self
     }
 
@@ -115,7 +124,13 @@ impl IntoResponse for Problem {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if self.code == Code::Unauthorized {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"dezky-audit\""));
+            // RFC 6750, section 3: an error code only where a token was sent.
+            let challenge = if self.token_sent {
+                r#"Bearer realm="dezky-audit", error="invalid_token""#
+            } else {
+                r#"Bearer realm="dezky-audit""#
+            };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response.extensions_mut().insert(self);
         response

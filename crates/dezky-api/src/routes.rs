@@ -2,11 +2,12 @@
 
 use axum::Router;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use dezky_platform::Role;
 use http::Method;
 
 use crate::app::App;
 use crate::handlers::{
-    checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, users, verify,
+    checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, tokens, users, verify,
 };
 use crate::layers;
 
@@ -26,10 +27,29 @@ pub struct Route {
 pub enum Rule {
     /// Everybody, without a token.
     Public,
-    /// Whoever sends the operator's token.
-    Operator,
     /// Whoever signs what is sent with the source's key; without a key, this machine itself.
     Signed,
+    /// Operators and recorders.
+    Recorder,
+    /// Operators, auditors and tenant auditors: what is answered is bounded by the caller's scope.
+    Reader,
+    /// Operators and auditors: what is told is about the whole log.
+    Auditor,
+    /// Operators.
+    Operator,
+}
+
+impl Rule {
+    /// Whether somebody of this role may use the route. Nobody's role matters where none is asked for.
+    pub const fn admits(self, role: Role) -> bool {
+        match self {
+            Self::Public | Self::Signed => true,
+            Self::Recorder => matches!(role, Role::Operator | Role::Recorder),
+            Self::Reader => matches!(role, Role::Operator | Role::Auditor | Role::TenantAuditor),
+            Self::Auditor => matches!(role, Role::Operator | Role::Auditor),
+            Self::Operator => matches!(role, Role::Operator),
+        }
+    }
 }
 
 /// How long an answer may take.
@@ -44,47 +64,50 @@ pub enum Pace {
 }
 
 use Pace::{Long, Prompt, Upload};
-use Rule::{Operator, Public, Signed};
+use Rule::{Auditor, Operator, Public, Reader, Recorder, Signed};
 
 /// Every route. There is none that updates or deletes an event.
 pub const ROUTES: &[Route] = &[
-    route(Operator, Upload, Method::POST, "/audit/events", |m| on(m, events::post)),
-    route(Operator, Prompt, Method::GET, "/audit", |m| on(m, list::page)),
-    route(Operator, Prompt, Method::GET, "/audit/events/{seq}", |m| on(m, events::get)),
-    route(Operator, Prompt, Method::GET, "/audit/events/{seq}/proof", |m| on(m, proofs::event)),
-    route(Operator, Long, Method::GET, "/audit/export", |m| on(m, export::stream)),
-    route(Operator, Long, Method::GET, "/audit/verify", |m| on(m, verify::run)),
+    route(Recorder, Upload, Method::POST, "/audit/events", |m| on(m, events::post)),
+    route(Reader, Prompt, Method::GET, "/audit", |m| on(m, list::page)),
+    route(Reader, Prompt, Method::GET, "/audit/events/{seq}", |m| on(m, events::get)),
+    route(Reader, Prompt, Method::GET, "/audit/events/{seq}/proof", |m| on(m, proofs::event)),
+    route(Reader, Long, Method::GET, "/audit/export", |m| on(m, export::stream)),
+    route(Reader, Long, Method::GET, "/audit/verify", |m| on(m, verify::run)),
     route(Operator, Prompt, Method::POST, "/audit/checkpoint", |m| on(m, checkpoints::take)),
-    route(Operator, Prompt, Method::GET, "/audit/checkpoint/latest", |m| on(m, checkpoints::latest)),
-    route(Operator, Prompt, Method::GET, "/audit/checkpoints/{size}", |m| on(m, checkpoints::of_size)),
-    route(Operator, Prompt, Method::GET, "/audit/tenants/{slug}/checkpoint", |m| on(m, proofs::tenant)),
-    route(Operator, Prompt, Method::GET, "/audit/keys", |m| on(m, keys::list)),
-    route(Operator, Prompt, Method::GET, "/audit/sources", |m| on(m, sources::health)),
+    route(Reader, Prompt, Method::GET, "/audit/checkpoint/latest", |m| on(m, checkpoints::latest)),
+    route(Reader, Prompt, Method::GET, "/audit/checkpoints/{size}", |m| on(m, checkpoints::of_size)),
+    route(Reader, Prompt, Method::GET, "/audit/tenants/{slug}/checkpoint", |m| on(m, proofs::tenant)),
+    route(Reader, Prompt, Method::GET, "/audit/keys", |m| on(m, keys::list)),
+    route(Auditor, Prompt, Method::GET, "/audit/sources", |m| on(m, sources::health)),
     route(Signed, Upload, Method::POST, "/ingest/stalwart", |m| on(m, sources::stalwart)),
-    route(Operator, Prompt, Method::GET, "/tenants", |m| on(m, tenants::list)),
+    route(Auditor, Prompt, Method::GET, "/tenants", |m| on(m, tenants::list)),
     route(Operator, Upload, Method::POST, "/tenants", |m| on(m, tenants::create)),
-    route(Operator, Prompt, Method::GET, "/tenants/{slug}", |m| on(m, tenants::get)),
+    route(Auditor, Prompt, Method::GET, "/tenants/{slug}", |m| on(m, tenants::get)),
     route(Operator, Upload, Method::PATCH, "/tenants/{slug}", |m| on(m, tenants::update)),
     route(Operator, Prompt, Method::DELETE, "/tenants/{slug}", |m| on(m, tenants::delete)),
     route(Operator, Prompt, Method::POST, "/tenants/{slug}/suspend", |m| on(m, tenants::suspend)),
     route(Operator, Prompt, Method::POST, "/tenants/{slug}/resume", |m| on(m, tenants::resume)),
-    route(Operator, Prompt, Method::GET, "/partners", |m| on(m, partners::list)),
+    route(Auditor, Prompt, Method::GET, "/partners", |m| on(m, partners::list)),
     route(Operator, Upload, Method::POST, "/partners", |m| on(m, partners::create)),
-    route(Operator, Prompt, Method::GET, "/partners/{slug}", |m| on(m, partners::get)),
+    route(Auditor, Prompt, Method::GET, "/partners/{slug}", |m| on(m, partners::get)),
     route(Operator, Upload, Method::PATCH, "/partners/{slug}", |m| on(m, partners::update)),
     route(Operator, Prompt, Method::POST, "/partners/{slug}/terminate", |m| on(m, partners::terminate)),
-    route(Operator, Prompt, Method::GET, "/flags", |m| on(m, flags::list)),
+    route(Auditor, Prompt, Method::GET, "/flags", |m| on(m, flags::list)),
     route(Operator, Upload, Method::POST, "/flags", |m| on(m, flags::create)),
-    route(Operator, Prompt, Method::GET, "/flags/{key}", |m| on(m, flags::get)),
+    route(Auditor, Prompt, Method::GET, "/flags/{key}", |m| on(m, flags::get)),
     route(Operator, Upload, Method::PATCH, "/flags/{key}", |m| on(m, flags::update)),
     route(Operator, Prompt, Method::DELETE, "/flags/{key}", |m| on(m, flags::remove)),
-    route(Operator, Prompt, Method::GET, "/flags/{key}/history", |m| on(m, flags::history)),
-    route(Operator, Prompt, Method::GET, "/users", |m| on(m, users::list)),
+    route(Auditor, Prompt, Method::GET, "/flags/{key}/history", |m| on(m, flags::history)),
+    route(Auditor, Prompt, Method::GET, "/users", |m| on(m, users::list)),
     route(Operator, Upload, Method::POST, "/users", |m| on(m, users::link)),
-    route(Operator, Prompt, Method::GET, "/users/{id}", |m| on(m, users::get)),
+    route(Auditor, Prompt, Method::GET, "/users/{id}", |m| on(m, users::get)),
     route(Operator, Upload, Method::PATCH, "/users/{id}", |m| on(m, users::update)),
     route(Operator, Prompt, Method::POST, "/users/{id}/deactivate", |m| on(m, users::deactivate)),
-    route(Operator, Prompt, Method::GET, "/metrics", |m| on(m, metrics::show)),
+    route(Operator, Prompt, Method::GET, "/tokens", |m| on(m, tokens::list)),
+    route(Operator, Upload, Method::POST, "/tokens", |m| on(m, tokens::create)),
+    route(Operator, Prompt, Method::DELETE, "/tokens/{id}", |m| on(m, tokens::revoke)),
+    route(Auditor, Prompt, Method::GET, "/metrics", |m| on(m, metrics::show)),
     route(Public, Prompt, Method::GET, "/healthz", |m| on(m, health::alive)),
     route(Public, Prompt, Method::GET, "/readyz", |m| on(m, health::ready)),
 ];

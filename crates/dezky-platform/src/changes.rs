@@ -3,8 +3,8 @@
 use dezky_audit_core::json::Value;
 use serde_json::Value as Json;
 
-/// Members that say nothing about what was changed.
-const SILENT: [&str; 3] = ["createdAt", "updatedAt", "history"];
+/// Members that say nothing about what was changed, or nothing that the log should hold.
+const SILENT: [&str; 5] = ["createdAt", "updatedAt", "history", "lastUsedAt", "secretSha256"];
 
 /// One object `{field, from, to}` for each top-level member that differs, in the order of names; `from` or `to` is left out
 /// where there was or is none.

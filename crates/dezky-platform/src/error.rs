@@ -1,5 +1,6 @@
 //! Why something was not changed, or could not be read.
 
+use dezky_audit::NoRandomness;
 use dezky_audit_core::ids::InvalidId;
 use dezky_store::StoreError;
 
@@ -27,6 +28,9 @@ pub enum PlatformError {
         #[source]
         source: serde_json::Error,
     },
+    /// No secret can be made.
+    #[error("no token can be made")]
+    Random(#[from] NoRandomness),
     /// No event can be made of it.
     #[error("the change cannot be told as an event: {reason}")]
     Event { reason: String },

@@ -1,5 +1,6 @@
 //! Feature flags, each with the history of its states.
 
+use dezky_audit_core::event::{Actor, PartText};
 use dezky_audit_core::ids::{PartnerSlug, TenantSlug};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,13 @@ pub struct HistoryActor {
     pub email: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+}
+
+impl HistoryActor {
+    pub(crate) fn of(actor: &Actor) -> Self {
+        let text = |text: &Option<PartText>| text.as_ref().map(|text| text.as_str().to_owned());
+        Self { id: text(&actor.id), email: text(&actor.email), name: text(&actor.name) }
+    }
 }
 
 /// What a flag begins with.
@@ -207,8 +215,6 @@ impl<'p> Flags<'p> {
 
     /// The change with its entry in the history.
     fn told(&self, acting: &Acting, mut flag: Flag, action: &'static str) -> Edited<Flag> {
-        let text = |text: &Option<dezky_audit_core::event::PartText>| text.as_ref().map(|text| text.as_str().to_owned());
-        let (id, email, name) = (text(&acting.actor.id), text(&acting.actor.email), text(&acting.actor.name));
         flag.touch(self.platform.clock().now().to_string());
         flag.history.push(HistoryEntry {
             at: flag.updated_at.clone(),
@@ -217,7 +223,7 @@ impl<'p> Flags<'p> {
             rollout: flag.rollout,
             note: flag.note.clone(),
             actor_type: acting.actor_type.to_string(),
-            actor: HistoryActor { id, email, name },
+            actor: HistoryActor::of(&acting.actor),
         });
         let surplus = flag.history.len().saturating_sub(MAX_HISTORY);
         flag.history.drain(..surplus);

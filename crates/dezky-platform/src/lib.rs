@@ -1,4 +1,4 @@
-//! What operators change on the platform: tenants, partners, flags and users, each change with its event in the audit log.
+//! What operators change on the platform: tenants, partners, flags, users and services' tokens, each change with its event in the audit log.
 //!
 //! # Why a change and its event cannot drift apart
 //!
@@ -26,17 +26,21 @@ mod outbox;
 mod partners;
 mod platform;
 mod record;
+mod role;
 mod tenants;
+mod tokens;
 mod users;
 
 // The public interface is:
 pub use acting::Acting;
 pub use directory::PlatformDirectory;
 pub use error::PlatformError;
-pub use flags::{Flag, FlagEdit, FlagState, Flags, HistoryEntry, NewFlag};
+pub use flags::{Flag, FlagEdit, FlagState, Flags, HistoryActor, HistoryEntry, NewFlag};
 pub use outbox::RELAY_TIME;
 pub use partners::{NewPartner, Partner, PartnerState, Partners};
 pub use platform::{Platform, Refused};
 pub use record::{Listing, MAX_LISTED, Record, Versioned};
+pub use role::Role;
 pub use tenants::{NewTenant, Tenant, TenantEdit, TenantState, Tenants};
+pub use tokens::{MAX_TOKEN_DAYS, MadeToken, NewToken, READ_AGAIN, TOKEN_DAYS, Token, TokenRefusal, TokenState, Tokens};
 pub use users::{NewUser, User, UserEdit, UserState, Users};

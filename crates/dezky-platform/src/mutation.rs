@@ -67,7 +67,7 @@ impl Platform {
                 Change { collection: T::COLLECTION.to_owned(), key: key.to_owned(), expected: version, body: after.to_string() };
             match self.store().change_document(&change, &[event]).await? {
                 Swap::Done { version } => {
-                    self.changed(&value);
+                    self.changed(&value, version);
                     // Whether its event is in the log by now is no matter of the change.
                     drop(tokio::time::timeout(RELAY_TIME, self.relay().drain()).await);
                     return Ok(Versioned { value, version });

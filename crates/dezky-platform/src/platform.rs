@@ -15,6 +15,7 @@ use crate::outbox::{Relay, Relaying};
 use crate::partners::{Partner, Partners};
 use crate::record::Record;
 use crate::tenants::{Tenant, Tenants};
+use crate::tokens::{KnownTokens, Token, Tokens};
 use crate::users::{User, Users};
 
 /// Everything that operators change. Clones are the same platform.
@@ -25,6 +26,7 @@ pub struct Platform {
     relay: Arc<Relay>,
     relaying: Arc<Relaying>,
     directory: Arc<PlatformDirectory>,
+    known_tokens: Arc<KnownTokens>,
 }
 
 /// A change that its caller had no right to.
@@ -32,7 +34,7 @@ pub struct Platform {
 pub struct Refused<'a> {
     /// The action that it would have been.
     pub action: &'a str,
-    /// `tenants`, `partners`, `flags` or `users`.
+    /// `tenants`, `partners`, `flags`, `users` or `tokens`.
     pub collection: &'a str,
     pub key: &'a str,
     pub reason: &'a str,
@@ -43,7 +45,7 @@ impl Platform {
     pub fn start(log: AuditLog, clock: Arc<dyn Clock>) -> Self {
         let relay = Arc::new(Relay::new(log.clone()));
         let relaying = Arc::new(Relaying::start(Arc::clone(&relay)));
-        Self { log, clock, relay, relaying, directory: Arc::default() }
+        Self { log, clock, relay, relaying, directory: Arc::default(), known_tokens: Arc::default() }
     }
 
     pub fn tenants(&self) -> Tenants<'_> {
@@ -60,6 +62,10 @@ impl Platform {
 
     pub fn users(&self) -> Users<'_> {
         Users::new(self)
+    }
+
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens::new(self)
     }
 
     /// Tells sources whose an event is. It knows what was changed here, and after [`Platform::refresh_directory`] everything.
@@ -81,6 +87,7 @@ impl Platform {
             Tenant::COLLECTION => Subject::unknown::<Tenant>(refusal.key),
             Partner::COLLECTION => Subject::unknown::<Partner>(refusal.key),
             Flag::COLLECTION => Subject::unknown::<Flag>(refusal.key),
+            Token::COLLECTION => Subject::unknown::<Token>(refusal.key),
             _ => Subject::unknown::<User>(refusal.key),
         };
         self.refuse(acting, refusal.action, "denied", subject, refusal.reason);
@@ -102,8 +109,15 @@ impl Platform {
         &*self.clock
     }
 
-    pub(crate) fn changed<T: Record>(&self, record: &T) {
+    pub(crate) fn changed<T: Record>(&self, record: &T, version: u64) {
         self.directory.learn(record);
+        if let Some(token) = (record as &dyn std::any::Any).downcast_ref() {
+            self.known_tokens.learn(token, version);
+        }
+    }
+
+    pub(crate) fn known_tokens(&self) -> &KnownTokens {
+        &self.known_tokens
     }
 
     pub(crate) fn relay(&self) -> &Relay {

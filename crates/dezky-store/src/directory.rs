@@ -10,6 +10,7 @@ pub const TENANTS: &str = "tenants";
 pub const PARTNERS: &str = "partners";
 pub const USERS: &str = "users";
 pub const FLAGS: &str = "flags";
+pub const TOKENS: &str = "tokens";
 
 /// The most bytes of a document or an outbox entry.
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;

@@ -38,7 +38,7 @@ const fn secret(key: &'static str, value: &'static str, help: &'static str) -> S
 }
 
 /// All of them.
-pub(crate) const SETTINGS: [Setting; 32] = [
+pub(crate) const SETTINGS: [Setting; 33] = [
     setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
     setting(
         "listen",
@@ -130,6 +130,12 @@ pub(crate) const SETTINGS: [Setting; 32] = [
         "NETWORKS",
         None,
         "Peers whose X-Forwarded-For is believed, such as 10.0.0.0/8, commas between",
+    ),
+    setting(
+        "http.bootstrap_token",
+        "WHERE",
+        None,
+        "From where the operator's token is taken, by the socket's address: loopback (the default), anywhere (the default with a database), off",
     ),
     setting("http.connections", "N", Some("1024"), "The most open connections"),
     setting("http.requests", "N", Some("512"), "The most requests answered at once"),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use dezky_api::BootstrapToken;
 use dezky_audit_core::source::stalwart::AllowList;
 use dezky_ingest::stalwart::WebhookKey;
 use ipnet::IpNet;
@@ -58,6 +59,15 @@ pub(super) fn webhook_key(text: &str) -> Result<WebhookKey, String> {
 pub(super) fn event_kinds(text: &str) -> Result<AllowList, String> {
     let kinds = text.split(',').map(|kind| kind.trim().to_owned()).filter(|kind| !kind.is_empty());
     AllowList::with(kinds).map_err(|error| error.to_string())
+}
+
+pub(super) fn bootstrap_token(text: &str) -> Result<BootstrapToken, String> {
+    match text {
+        "loopback" => Ok(BootstrapToken::Loopback),
+        "anywhere" => Ok(BootstrapToken::Anywhere),
+        "off" => Ok(BootstrapToken::Off),
+        _ => Err("none of loopback, anywhere, off".to_owned()),
+    }
 }
 
 /// `1048576`, `64KiB`, `64MiB`, `1GiB`.

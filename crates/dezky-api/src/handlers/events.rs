@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use dezky_audit::Receipt;
-use dezky_audit_core::ids::Seq;
+use dezky_audit_core::ids::{Seq, Source};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::idempotency::IdempotencyKey;
 use crate::posted::{Posted, Shape};
-use crate::problem::{Code, Problem, refused_events};
+use crate::problem::{Code, Problem, RefusedEvent, refused_events};
 
 #[derive(Serialize)]
 struct Recorded {
@@ -32,7 +32,7 @@ impl From<Receipt> for Recorded {
     }
 }
 
-/// Records what was posted. Parts are taken as posted: the caller's own address is no part of them.
+/// Records what was posted, by a recorder only what is of its source. Parts are taken as posted: the caller's own address is no part of them.
 pub(crate) async fn post(
     State(app): State<App>,
     caller: Caller,
@@ -40,7 +40,10 @@ pub(crate) async fn post(
     mut posted: Posted,
 ) -> Result<Response, Problem> {
     if let Some(key) = IdempotencyKey::from_headers(&headers)? {
-        app.credentials.idempotency.name(&mut posted.drafts, caller.id, &key);
+        app.credentials.idempotency.name(&mut posted.drafts, &caller.id, &key);
+    }
+    if let Some(source) = &caller.source {
+        refuse_other_sources(&posted, source)?;
     }
     let one = posted.places.shape == Shape::One;
     let drafts = std::mem::take(&mut posted.drafts);
@@ -55,6 +58,22 @@ pub(crate) async fn post(
             Ok((StatusCode::CREATED, json(&RecordedAll { results: first.into_iter().chain(results).collect() })?).into_response())
         }
     }
+}
+
+fn refuse_other_sources(posted: &Posted, source: &Source) -> Result<(), Problem> {
+    let others = posted.drafts.iter().enumerate().filter(|(_, draft)| draft.source != *source);
+    let members: Vec<_> = others.map(|(index, _)| (index, "/source")).collect();
+    if members.is_empty() {
+        return Ok(());
+    }
+    let reason = format!("this token records events of the source {source}");
+    let refused = members.iter().zip(posted.places.lines(&members)).map(|((index, pointer), line)| RefusedEvent {
+        index: *index,
+        line,
+        pointer: (*pointer).to_owned(),
+        reason: reason.clone(),
+    });
+    Err(Problem::new(Code::Forbidden, &*reason).hint("nothing was recorded").refusing(refused.collect()))
 }
 
 /// The line as it is stored; one that is no longer JSON as the list shows it.

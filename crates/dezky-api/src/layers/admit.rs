@@ -4,8 +4,9 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::Peer;
 use crate::app::App;
-use crate::caller::Caller;
+use crate::authentication;
 use crate::problem::{Code, Problem};
 use crate::routes::{Pace, Rule};
 
@@ -28,8 +29,12 @@ pub(super) async fn admitted(
         Rule::Public => None,
         // The handler checks the signature over the body as it comes.
         Rule::Signed => Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?),
-        Rule::Operator => {
-            let caller = Caller::operator(request.headers(), &app.credentials)?;
+        Rule::Recorder | Rule::Reader | Rule::Auditor | Rule::Operator => {
+            let peer = request.extensions().get().map(|Peer(address)| *address);
+            let caller = authentication::caller(&app, request.headers(), peer).await?;
+            if !rule.admits(caller.role) {
+                return Err(Problem::new(Code::Forbidden, format!("the role {} may not do this", caller.role.as_str())));
+            }
             request.extensions_mut().insert(caller);
             Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?)
         }

@@ -100,9 +100,9 @@ impl Code {
     pub(crate) const fn hint(self) -> Option<&'static str> {
         match self {
             Self::InvalidEvents => Some("nothing was recorded; correct the events named in 'errors' and send all of them again"),
-            Self::Unauthorized => {
-                Some("send the header 'Authorization: Bearer TOKEN'; the token lies in operator.token in the data folder")
-            }
+            Self::Unauthorized => Some(
+                "send the header 'Authorization: Bearer TOKEN'; the operator's token lies in operator.token in the data folder",
+            ),
             Self::ConflictingContent => {
                 Some("nothing was recorded; an externalId names one event for ever: give the new one another, or leave it out")
             }

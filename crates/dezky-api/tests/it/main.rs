@@ -8,6 +8,12 @@ mod served;
 // Every route asks for what the list says; what is not on the list is not there.
 mod routes;
 
+// Each role against each route, and what exists for a tenant auditor.
+mod roles;
+
+// Services' tokens: made, used, revoked, expired.
+mod tokens;
+
 // POST /audit/events: shapes, receipts, duplicates, conflicts, keys, limits.
 mod posting;
 

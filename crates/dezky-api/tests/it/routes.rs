@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use crate::served::{Answer, Served};
 
 /// A path that the route matches.
-fn example(path: &str) -> String {
+pub(crate) fn example(path: &str) -> String {
     path.replace("{seq}", "1").replace("{size}", "1").replace("{slug}", "acme").replace("{key}", "f").replace("{id}", "u")
 }
 
@@ -19,10 +19,11 @@ async fn every_route_asks_for_what_the_list_says() {
         let with = Answer::of(served.request(route.method.clone(), &path).send().await.unwrap()).await;
         let name = format!("{} {}", route.method, route.path);
         match route.rule {
-            Rule::Operator => {
+            Rule::Recorder | Rule::Reader | Rule::Auditor | Rule::Operator => {
                 assert_eq!((without.status, without.code().as_str()), (StatusCode::UNAUTHORIZED, "unauthorized"), "{name}");
                 assert_eq!((wrong.status, wrong.code().as_str()), (StatusCode::UNAUTHORIZED, "unauthorized"), "{name}");
-                assert!(without.header("www-authenticate").starts_with("Bearer"), "{name}");
+                assert_eq!(without.header("www-authenticate"), r#"Bearer realm="dezky-audit""#, "{name}");
+                assert_eq!(wrong.header("www-authenticate"), r#"Bearer realm="dezky-audit", error="invalid_token""#, "{name}");
             }
             Rule::Signed => {
                 // Without a key nothing has to be signed; without a source there is nothing.

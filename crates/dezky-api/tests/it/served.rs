@@ -1,10 +1,12 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use dezky_api::internal::serve_router;
-use dezky_api::{App, Credentials, HttpConfig, Limits, Stopped};
-use dezky_audit::{AuditLog, Config};
+use dezky_api::{App, Credentials, HttpConfig, Limits, Sources, Stopped};
+use dezky_audit::{AuditLog, Clock, Config, ManualClock, SystemClock};
+use dezky_platform::Platform;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,8 +38,18 @@ impl Served {
         Self::routed(config, dezky_api::router).await
     }
 
+    /// A server whose platform's clock is moved by hand.
+    pub(crate) async fn with_clock() -> (Self, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new(SystemClock.now()));
+        (Self::started(HttpConfig::default(), Arc::clone(&clock) as _, dezky_api::router).await, clock)
+    }
+
     /// The same server with other routes.
     pub(crate) async fn routed(config: HttpConfig, routes: impl FnOnce(App) -> Router) -> Self {
+        Self::started(config, Arc::new(SystemClock), routes).await
+    }
+
+    async fn started(config: HttpConfig, clock: Arc<dyn Clock>, routes: impl FnOnce(App) -> Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Config::in_dir(dir.path());
         settings.spool.limit = 2 * settings.spool.segment;
@@ -46,7 +58,8 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
-        let app = App::new(log.clone(), credentials, config);
+        let platform = Platform::start(log.clone(), clock);
+        let app = App::with(log.clone(), platform, Sources::default(), credentials, config);
         let router = routes(app.clone());
         let server = tokio::spawn(serve_router(listener, app, router, async {
             stopped.await.ok();
@@ -57,6 +70,20 @@ impl Served {
     /// A request as the operator sends it.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.anonymous(method, path).bearer_auth(&self.token)
+    }
+
+    /// A request with another token.
+    pub(crate) async fn ask(&self, token: &str, method: Method, path: &str) -> Answer {
+        Answer::of(self.anonymous(method, path).bearer_auth(token).send().await.unwrap()).await
+    }
+
+    /// Makes a token as the operator does.
+    pub(crate) async fn make_token(&self, new: Value) -> Made {
+        let request = self.request(Method::POST, "/tokens").header("content-type", "application/json");
+        let made = Answer::of(request.body(new.to_string()).send().await.unwrap()).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+        let text = |name: &str| made.json()[name].as_str().unwrap().to_owned();
+        Made { id: text("id"), token: text("token") }
     }
 
     pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
@@ -92,6 +119,12 @@ impl Served {
     pub(crate) async fn stopped(self) -> Stopped {
         self.server.await.unwrap()
     }
+}
+
+/// A service's token.
+pub(crate) struct Made {
+    pub(crate) id: String,
+    pub(crate) token: String,
 }
 
 fn token(dir: &Path) -> String {

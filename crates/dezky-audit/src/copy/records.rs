@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dezky_audit_core::time::Timestamp;
-use dezky_store::directory::{FLAGS, PARTNERS, TENANTS, USERS};
+use dezky_store::directory::{FLAGS, PARTNERS, TENANTS, TOKENS, USERS};
 use dezky_store::{Change, Fence, Lease, Store, Swap};
 
 use super::{CopyError, differs};
@@ -26,7 +26,7 @@ pub(super) async fn copy(
     copy_checkpoints(from, to, size).await?;
     copy_batches(from, to, size, now).await?;
     copy_runs(from, to).await?;
-    for collection in [TENANTS, PARTNERS, USERS, FLAGS] {
+    for collection in [TENANTS, PARTNERS, USERS, FLAGS, TOKENS] {
         copy_documents(from, to, collection).await?;
     }
     for name in bookmarks.iter().map(String::as_str).chain([SIGNING_KEYS]) {
