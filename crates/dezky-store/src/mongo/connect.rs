@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use dezky_audit_core::ids::Origin;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 use mongodb::options::{
     Acknowledgment, ClientOptions, DatabaseOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
@@ -18,8 +18,6 @@ use crate::identity::Identity;
 
 /// The schema that this program writes.
 const SCHEMA: u64 = 1;
-/// MongoDB 4.4.
-const LEAST_WIRE_VERSION: i32 = 9;
 const DEFAULT_DATABASE: &str = "dezky_audit";
 
 pub(super) async fn open(uri: &str, identity: Identity, options: MongoOptions) -> Result<MongoStore, StoreError> {
@@ -32,7 +30,6 @@ pub(super) async fn open(uri: &str, identity: Identity, options: MongoOptions) -
     let name = options.database.or(named).unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
 
     let hello = client.database("admin").run_command(doc! { "hello": 1 }).await?;
-    check_version(&hello)?;
     let replicated = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
     let primary = certain(&client, &name, replicated);
     let mut listing = DatabaseOptions::default();
@@ -61,14 +58,6 @@ pub(super) async fn open(uri: &str, identity: Identity, options: MongoOptions) -
     store.create_indexes().await?;
     store.look_for_adopted().await?;
     Ok(store)
-}
-
-fn check_version(hello: &Document) -> Result<(), StoreError> {
-    let version = hello.get_i32("maxWireVersion").unwrap_or_default();
-    if version >= LEAST_WIRE_VERSION {
-        return Ok(());
-    }
-    Err(StoreError::refused(format!("MongoDB is too old (wire version {version}); use MongoDB 4.4 or later")))
 }
 
 /// Reads and writes that a majority knows, or, without a replica set, the one server's journal.

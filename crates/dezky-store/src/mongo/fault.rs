@@ -18,6 +18,10 @@ const OTHER_INDEX: [i32; 2] = [85, 86];
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
         let what = match &*error.kind {
+            // The driver tells it in words only, and as if there were no server.
+            ErrorKind::ServerSelection { message, .. } if message.contains("wire version") => {
+                return Self::refused(format!("the server of MONGODB_URI is too old, or too new: {message}"));
+            }
             ErrorKind::ServerSelection { .. } => {
                 "no MongoDB server that can be written to answers; see that it runs and that MONGODB_URI names it (host, port, tls, replicaSet)"
             }
@@ -28,7 +32,6 @@ impl From<Error> for StoreError {
             ErrorKind::InvalidArgument { message, .. } | ErrorKind::InvalidTlsConfig { message, .. } => {
                 return Self::refused(format!("MONGODB_URI or a request cannot be used: {message}"));
             }
-            ErrorKind::IncompatibleServer { message, .. } => return Self::refused(format!("MongoDB is too old: {message}")),
             ErrorKind::BsonDeserialization(_) | ErrorKind::Bson(_) | ErrorKind::InvalidResponse { .. } => {
                 return Self::Corrupt { what: "a document is not as it was written".to_owned(), source: Some(Box::new(error)) };
             }

@@ -1,5 +1,6 @@
 //! Between the store and the server stands a proxy that knows enough of `OP_MSG` to tell an insert into `event` from the rest,
-//! and can lose its answer after the server has done it, or answer in the server's place that it has stepped down.
+//! and can lose its answer after the server has done it, or answer in the server's place: that it has stepped down, that it is
+//! too old, that the user may not do something.
 //!
 //! Roll-backs and two primaries at once can only be shown on a replica set of several members, and are not.
 
@@ -28,6 +29,8 @@ struct Trouble {
     /// So many connections end at the insert, before it was handed on.
     lose_inserts: AtomicUsize,
     inserts: AtomicUsize,
+    /// Commands that are answered in the server's place, by name.
+    answers: Vec<(&'static str, Document)>,
 }
 
 fn takes(counter: &AtomicUsize) -> bool {
@@ -44,16 +47,31 @@ async fn message(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Vec<u8>> {
     Some(message)
 }
 
+const OP_REPLY: i32 = 1;
+/// How drivers say hello to a server that they do not know yet.
+const OP_QUERY: i32 = 2004;
 const OP_MSG: i32 = 2013;
+/// What stands before the document in an `OP_QUERY`: header, flags, `admin.$cmd`, two numbers.
+const QUERY_HEAD: usize = 16 + 4 + 11 + 8;
 
-/// The command of an `OP_MSG` with its body first, as drivers write it.
+fn code(message: &[u8]) -> i32 {
+    i32::from_le_bytes(message[12..16].try_into().unwrap())
+}
+
+/// The command of an `OP_MSG` with its body first, or of an `OP_QUERY`, as drivers write them.
 fn command(message: &[u8]) -> Option<&RawDocument> {
-    let code = i32::from_le_bytes(message.get(12..16)?.try_into().ok()?);
-    if code != OP_MSG || message.get(20) != Some(&0) {
-        return None;
-    }
-    let length = usize::try_from(i32::from_le_bytes(message.get(21..25)?.try_into().ok()?)).ok()?;
-    RawDocument::from_bytes(message.get(21..21 + length)?).ok()
+    let at = match code(message) {
+        OP_MSG if message.get(20) == Some(&0) => 21,
+        OP_QUERY => QUERY_HEAD,
+        _ => return None,
+    };
+    let length = usize::try_from(i32::from_le_bytes(message.get(at..at + 4)?.try_into().ok()?)).ok()?;
+    RawDocument::from_bytes(message.get(at..at + length)?).ok()
+}
+
+fn is_command(message: &[u8], name: &str) -> bool {
+    let first = command(message).and_then(|command| command.iter().next()?.ok());
+    first.is_some_and(|(found, _)| found.as_str().eq_ignore_ascii_case(name))
 }
 
 fn is_insert(message: &[u8]) -> bool {
@@ -61,12 +79,17 @@ fn is_insert(message: &[u8]) -> bool {
 }
 
 fn answer(to: &[u8], document: &Document) -> Vec<u8> {
+    // An OP_REPLY has flags, a cursor, where it starts and how many documents there are; an OP_MSG flags and a kind.
+    let (code, head) = match code(to) {
+        OP_QUERY => (OP_REPLY, [&[0; 16][..], &1_i32.to_le_bytes()].concat()),
+        _ => (OP_MSG, vec![0; 5]),
+    };
     let body = document.to_vec().unwrap();
-    let mut message = i32::try_from(21 + body.len()).unwrap().to_le_bytes().to_vec();
+    let mut message = i32::try_from(16 + head.len() + body.len()).unwrap().to_le_bytes().to_vec();
     message.extend(1_i32.to_le_bytes());
     message.extend(&to[4..8]);
-    message.extend(OP_MSG.to_le_bytes());
-    message.extend([0; 5]);
+    message.extend(code.to_le_bytes());
+    message.extend(head);
     message.extend(body);
     message
 }
@@ -89,6 +112,10 @@ async fn serve(client: TcpStream, server: TcpStream, trouble: Arc<Trouble>) {
         })
     };
     while let Some(message) = message(&mut from_client).await {
+        if let Some((_, instead)) = trouble.answers.iter().find(|(name, _)| is_command(&message, name)) {
+            drop(to_client.lock().await.write_all(&answer(&message, instead)).await);
+            continue;
+        }
         if is_insert(&message) {
             trouble.inserts.fetch_add(1, Ordering::SeqCst);
             if takes(&trouble.step_down) {
@@ -119,27 +146,34 @@ async fn serve(client: TcpStream, server: TcpStream, trouble: Arc<Trouble>) {
 /// back: a real one would tell it.
 async fn troubled(options: &str) -> (MongoStore, Arc<Trouble>, String) {
     let trouble = Arc::new(Trouble::default());
+    let port = proxy(Arc::clone(&trouble)).await;
+    let database = fresh_database();
+    let store = open(port, &database, options).await.unwrap();
+    (store, trouble, database)
+}
+
+/// A proxy in front of the server; its port.
+async fn proxy(trouble: Arc<Trouble>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let uri = shared_uri();
     let host = uri.trim_start_matches("mongodb://").split(['/', '?']).next().unwrap().to_owned();
     let host = host.rsplit('@').next().unwrap().to_owned();
-    {
-        let trouble = Arc::clone(&trouble);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if let Ok(server) = TcpStream::connect(&host).await {
-                    tokio::spawn(serve(client, server, Arc::clone(&trouble)));
-                }
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            if let Ok(server) = TcpStream::connect(&host).await {
+                tokio::spawn(serve(client, server, Arc::clone(&trouble)));
             }
-        });
-    }
-    let database = fresh_database();
+        }
+    });
+    port
+}
+
+async fn open(port: u16, database: &str, options: &str) -> Result<MongoStore, StoreError> {
     let uri = format!("mongodb://127.0.0.1:{port}/?directConnection=true&heartbeatFrequencyMS=500{options}");
     let options =
-        MongoOptions { database: Some(database.clone()), server_selection: Duration::from_secs(2), ..MongoOptions::default() };
-    let store = MongoStore::open(&uri, Identity::Given(origin()), options).await.unwrap();
-    (store, trouble, database)
+        MongoOptions { database: Some(database.to_owned()), server_selection: Duration::from_secs(2), ..MongoOptions::default() };
+    MongoStore::open(&uri, Identity::Given(origin()), options).await
 }
 
 /// Without the driver's own second try, what happens is the store's doing.
@@ -241,4 +275,45 @@ async fn a_refused_connection_means_that_nothing_was_written() {
     let error = store.append(scribe.tip(), scribe.clone().seal(&[Sample::at(1)])).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
     assert_eq!(trouble.inserts.load(Ordering::SeqCst), 0);
+}
+
+/// Why a store is not opened where the server answers so to a command.
+async fn refused(answers: Vec<(&'static str, Document)>) -> String {
+    let port = proxy(Arc::new(Trouble { answers, ..Trouble::default() })).await;
+    match open(port, &fresh_database(), "").await {
+        Err(StoreError::Refused { reason }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_told() {
+    let version = 8;
+    let hello = doc! {
+        "ok": 1.0, "isWritablePrimary": true, "ismaster": true, "helloOk": true, "minWireVersion": 0, "maxWireVersion": version,
+        "maxBsonObjectSize": 16 << 20, "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 100_000,
+    };
+    let reason = refused(vec![("hello", hello.clone()), ("isMaster", hello)]).await;
+    assert!(reason.contains("too old") && reason.contains("MongoDB 4.4"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_told() {
+    for command in ["createIndexes", "find", "insert"] {
+        let message = format!("not authorized on audit to execute command {{ {command}: 1 }}");
+        let denied = doc! { "ok": 0.0, "code": 13, "codeName": "Unauthorized", "errmsg": &message };
+        let reason = refused(vec![(command, denied)]).await;
+        assert!(reason.contains(&message) && reason.contains("'readWrite'"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_that_is_not_accepted_is_told_without_the_password() {
+    let failed = doc! { "ok": 0.0, "code": 18, "codeName": "AuthenticationFailed", "errmsg": "Authentication failed." };
+    let port = proxy(Arc::new(Trouble { answers: vec![("saslStart", failed)], ..Trouble::default() })).await;
+    let uri = format!("mongodb://audit:s3cret@127.0.0.1:{port}/?directConnection=true&authMechanism=SCRAM-SHA-256");
+    let options = MongoOptions { server_selection: Duration::from_secs(2), ..MongoOptions::default() };
+    let error = MongoStore::open(&uri, Identity::Given(origin()), options).await.unwrap_err();
+    let StoreError::Refused { reason } = &error else { panic!("{error:?}") };
+    assert!(reason.contains("does not accept the user") && !format!("{error:?}").contains("s3cret"), "{error:?}");
 }
