@@ -51,7 +51,8 @@ async fn main() {
         let bare = insert_again(&client, &one).await;
         let shares = record(&three, keys.path(), 3, seconds, callers);
         let together = rate(&shares);
-        let slowest = shares.iter().map(|(n, _)| *n).min().unwrap() as f64 * 3.0 / shares.iter().map(|(n, _)| *n).sum::<u64>() as f64;
+        let slowest =
+            shares.iter().map(|(n, _)| *n).min().unwrap() as f64 * 3.0 / shares.iter().map(|(n, _)| *n).sum::<u64>() as f64;
         let (verified, cursor, n) = verify(&client, &three, keys.path()).await;
         println!(
             "round {round}: recorded {alone:.0} events/s, insert_many {bare:.0}: {:.2}; three processes {together:.0}: {:.2}, the slowest \
@@ -171,7 +172,8 @@ async fn insert_again(client: &Client, database: &str) -> f64 {
     (concern.w, concern.journal) = (Some(Acknowledgment::Majority), Some(true));
     let bare: Collection<Document> = client.database(&twin).collection("event");
     let mut batches: Vec<(String, Vec<Document>)> = Vec::new();
-    let mut cursor = client.database(database).collection::<Document>("event").find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap();
+    let mut cursor =
+        client.database(database).collection::<Document>("event").find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap();
     while cursor.advance().await.unwrap() {
         let document = cursor.deserialize_current().unwrap();
         let line: serde_json::Value = serde_json::from_str(document.get_str("line").unwrap()).unwrap();
@@ -197,7 +199,8 @@ async fn verify(client: &Client, database: &str, keys: &Path) -> (Duration, Dura
     let scratch = tempfile::tempdir().unwrap();
     let (log, _) = open(database, keys, scratch.path()).await;
     let began = Instant::now();
-    let mut cursor = client.database(database).collection::<Document>("event").find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap();
+    let mut cursor =
+        client.database(database).collection::<Document>("event").find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap();
     let mut events = 0;
     while cursor.advance().await.unwrap() {
         events += 1;
