@@ -14,7 +14,7 @@ pub fn source(bytes: &[u8]) {
         &|| stalwart::map_batch(bytes, &key, &allow).collect(),
         &|| ocis::map_line(bytes, 1, 0, &key),
         &|| vec![ocis::map_message(bytes, "main-queue:1:1", &key)],
-        &|| mapping.map(bytes, &key),
+        &|| mapping.map(bytes, &key).collect(),
     ];
     for map in maps {
         let mapped = map();

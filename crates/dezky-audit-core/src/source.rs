@@ -19,12 +19,14 @@ mod compose;
 mod fingerprint;
 pub mod generic;
 pub mod ocis;
+mod pieces;
 mod read;
 mod redact;
 pub mod stalwart;
 mod trim;
 
 pub use fingerprint::SourceKey;
+pub use pieces::pieces;
 pub use read::{NotJson, read_lenient};
 
 use crate::event::Draft;

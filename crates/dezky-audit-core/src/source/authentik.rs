@@ -209,6 +209,43 @@ fn resource(composer: &mut Composer, event: &Value, row: Option<&Row>) {
     }
 }
 
+/// Somebody who was a member of a group at one look and not at the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership<'a> {
+    pub group: &'a str,
+    pub group_name: &'a str,
+    pub user: &'a str,
+    pub username: Option<&'a str>,
+    pub email: Option<&'a str>,
+    /// Since when they are, or else are not any more.
+    pub joined: bool,
+    /// Whether the whole group is gone.
+    pub group_deleted: bool,
+}
+
+/// An event of ours about a membership that changed between two looks at the groups: nobody says when, or by whom.
+pub fn membership_changed(id: &str, change: &Membership<'_>) -> MappedEvent {
+    let verb = if change.joined { "group_member_joined" } else { "group_member_left" };
+    let mut composer = Composer::new(&SOURCE, verb, verb, Kind::Known);
+    composer.at(None);
+    composer.external_id(id);
+    composer.resource("group", Some(change.group), Some(change.group_name));
+    composer.hints.groups.push(change.group_name.to_owned());
+    composer.hints.users.push(change.user.to_owned());
+    composer.hints.mails.extend(change.email.map(str::to_owned));
+    let text = |name: &str, text: Option<&str>| text.map(|text| (name.to_owned(), Value::from(text)));
+    let group = [text("pk", Some(change.group)), text("name", Some(change.group_name))];
+    let user = [text("pk", Some(change.user)), text("username", change.username), text("email", change.email)];
+    let mut data = vec![
+        ("group".to_owned(), Value::Object(group.into_iter().flatten().collect())),
+        ("user".to_owned(), Value::Object(user.into_iter().flatten().collect())),
+    ];
+    if change.group_deleted {
+        data.push(("groupDeleted".to_owned(), Value::Bool(true)));
+    }
+    composer.finish(data)
+}
+
 /// An event of ours about an event that is gone at the source or says something else now.
 pub fn gone_or_changed(verb: &str, id: &str, data: Members) -> MappedEvent {
     let mut composer = Composer::new(&SOURCE, verb, verb, Kind::Known);

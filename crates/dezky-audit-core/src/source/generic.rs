@@ -3,13 +3,19 @@
 //! A pointer that leads nowhere leaves its field out. What has no action is recorded as `<source>.unnamed`, what cannot be read
 //! as `<source>.unreadable`: a mapping that does not fit loses nothing.
 
+use std::collections::HashMap;
+
 use super::compose::{Composer, action_of, unreadable};
 use super::fingerprint::SourceKey;
-use super::read::read_lenient;
-use super::redact::redact;
+use super::pieces::pieces;
+use super::read::{read_lenient, unescaped};
+use super::redact::{REDACTED, redact};
 use super::{Kind, Mapped};
 use crate::ids::{InvalidId, Source};
 use crate::json::Value;
+
+/// Sources that have their own ways in, or are the log itself.
+const TAKEN: [&str; 6] = ["audit", "authentik", "stalwart", "ocis", "ocis-bus", "platform-api"];
 
 /// Where the fields of an event stand in what is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub struct Fields {
     pub resource_name: Option<String>,
     /// The name of a group, or the slug of a tenant.
     pub group: Option<String>,
+    /// What must not be recorded, beside what looks like a secret or is called like one.
+    pub secrets: Vec<String>,
 }
 
 /// A mapping that cannot be used.
@@ -48,7 +56,9 @@ pub enum InvalidMapping {
     /// These have their own ways in, or are the log itself.
     #[error("the source {name:?} is taken; choose another name")]
     Taken { name: String },
-    #[error("{field} is {pointer:?}, which is no JSON pointer: it begins with / and ~ stands only in ~0 and ~1")]
+    #[error(
+        "{field} is {pointer:?}, which is no JSON pointer: it begins with /, ~ stands only in ~0 and ~1, and it has at most 1024 bytes"
+    )]
     Pointer { field: &'static str, pointer: String },
 }
 
@@ -57,7 +67,7 @@ impl Mapping {
     /// When the source's name cannot be used, or a pointer is none.
     pub fn new(source: &str, fields: Fields) -> Result<Self, InvalidMapping> {
         let name = || source.to_owned();
-        if matches!(source, "audit" | "authentik" | "stalwart" | "ocis" | "platform-api") {
+        if TAKEN.contains(&source) || source.starts_with("authentik-") {
             return Err(InvalidMapping::Taken { name: name() });
         }
         let parsed = Source::new(source).map_err(|error| InvalidMapping::Source { name: name(), error })?;
@@ -73,47 +83,53 @@ impl Mapping {
         &self.source
     }
 
-    /// Maps what was sent. This is a dry run too: it records nothing.
-    pub fn map(&self, body: &[u8], key: &SourceKey) -> Vec<Mapped> {
-        let lost = |reason: &str| {
-            let id = format!("unreadable-{}", key.name(self.source.as_str(), &[body]));
-            vec![Mapped::Event(Box::new(unreadable(&self.source, &id, body, reason, key)))]
-        };
-        let (value, converted) = match read_lenient(body) {
-            Ok(read) => read,
-            Err(error) => return lost(&error.to_string()),
-        };
-        let events = match &self.fields.events {
-            None => Some(&value),
-            Some(pointer) => lookup(&value, pointer),
-        };
-        let mut seen = std::collections::HashMap::new();
-        let mut map = |event: &Value, place: &str| {
-            let fingerprint = key.name("generic-event", &[&event.to_canonical()]);
-            let count: &mut u32 = seen.entry(fingerprint.clone()).or_default();
-            *count += 1;
-            let below = |pointer: &String| pointer.strip_prefix(place).map(str::to_owned);
-            self.map_one(event, &format!("{fingerprint}-{}", *count - 1), converted.iter().filter_map(below).collect())
-        };
-        let prefix = self.fields.events.as_deref().unwrap_or_default();
-        match events {
-            Some(Value::Array(items)) => {
-                items.iter().enumerate().map(|(at, item)| map(item, &format!("{prefix}/{at}"))).collect()
-            }
-            Some(event @ Value::Object(_)) => vec![map(event, prefix)],
-            _ => lost("no object, and no array of them, where events were expected"),
-        }
+    /// Whether events have ids of their own; else each is named by its content.
+    pub fn has_ids(&self) -> bool {
+        self.fields.external_id.is_some()
     }
 
-    fn map_one(&self, event: &Value, id: &str, converted: Vec<String>) -> Mapped {
-        let mut members = match event {
-            Value::Object(members) => members.clone(),
-            other => vec![("value".to_owned(), other.clone())],
+    /// Maps the events of one body (an object, an array of them, or newline-delimited JSON), in their order. One that cannot be
+    /// read does not touch the others; a body that holds none is one unreadable event. This is a dry run too: it records nothing.
+    pub fn map<'a>(&'a self, body: &'a [u8], key: &'a SourceKey) -> impl Iterator<Item = Mapped> + 'a {
+        let pieces = pieces(body, self.fields.events.as_deref());
+        let reason = "no object, no array of them, and no lines of them, where events were expected";
+        let broken = pieces.is_none().then(|| self.lost(body, reason, 0, key));
+        let mut seen = HashMap::new();
+        let mapped = pieces.unwrap_or_default().into_iter().map(move |piece| self.map_one(piece, key, &mut seen));
+        broken.into_iter().chain(mapped)
+    }
+
+    fn lost(&self, raw: &[u8], reason: &str, occurrence: u32, key: &SourceKey) -> Mapped {
+        let id = format!("unreadable-{}-{occurrence}", key.name(self.source.as_str(), &[raw]));
+        Mapped::Event(Box::new(unreadable(&self.source, &id, raw, reason, key)))
+    }
+
+    fn map_one(&self, piece: &[u8], key: &SourceKey, seen: &mut HashMap<String, u32>) -> Mapped {
+        let mut occurrence = |name: &str| {
+            let count = seen.entry(name.to_owned()).or_insert(0);
+            *count += 1;
+            *count - 1
         };
-        let (redacted, _) = redact(&mut members, &[]);
-        let event = Value::Object(members);
+        let (value, converted) = match read_lenient(piece) {
+            Ok(read) => read,
+            Err(error) => {
+                let nth = occurrence(&key.name(self.source.as_str(), &[piece]));
+                return self.lost(piece, &error.to_string(), nth, key);
+            }
+        };
+        let fingerprint = key.name("generic-event", &[&value.to_canonical()]);
+        let id = format!("{fingerprint}-{}", occurrence(&fingerprint));
+        let members = match value {
+            Value::Object(members) => members,
+            other => vec![("value".to_owned(), other)],
+        };
+        let mut event = Value::Object(members);
+        let mut redacted = self.take_secrets(&mut event);
+        if let Value::Object(members) = &mut event {
+            redacted.extend(redact(members, &[]).0);
+        }
         let text = |pointer: &Option<String>| pointer.as_deref().and_then(|pointer| scalar(&event, pointer));
-        let named = scalar(&event, &self.fields.action).filter(|action| !action.is_empty());
+        let named = scalar(&event, &self.fields.action);
         let raw = named.clone().unwrap_or_default();
         // A system that begins its names with its own needs no second prefix.
         let own = format!("{}.", self.source);
@@ -127,10 +143,10 @@ impl Mapping {
         composer.notes.converted = converted;
         let given = text(&self.fields.external_id);
         if !given.is_some_and(|given| composer.external_id(&given)) {
-            composer.external_id(id);
+            composer.external_id(&id);
         }
         composer.at(text(&self.fields.at).as_deref());
-        match text(&self.fields.outcome).as_deref() {
+        match text(&self.fields.outcome).map(|outcome| outcome.to_ascii_lowercase()).as_deref() {
             Some("failure" | "false" | "failed" | "error") => composer.outcome("failure"),
             Some("denied") => composer.outcome("denied"),
             _ => composer.outcome("success"),
@@ -154,6 +170,19 @@ impl Mapping {
         let Value::Object(members) = event else { return Mapped::Skipped { raw_action: raw } };
         Mapped::Event(Box::new(composer.finish(members)))
     }
+
+    /// What the operator says is secret; the pointers of what stood there.
+    fn take_secrets(&self, event: &mut Value) -> Vec<String> {
+        let mut taken = Vec::new();
+        for pointer in &self.fields.secrets {
+            let Some(value) = lookup_mut(event, pointer) else { continue };
+            if !matches!(value, Value::Null) && value.as_str() != Some("") {
+                *value = Value::from(REDACTED);
+                taken.push(pointer.clone());
+            }
+        }
+        taken
+    }
 }
 
 impl Fields {
@@ -174,7 +203,8 @@ impl Fields {
             ("group", &self.group),
         ];
         let given = optional.into_iter().filter_map(|(field, pointer)| pointer.as_deref().map(|pointer| (field, pointer)));
-        std::iter::once(("action", self.action.as_str())).chain(given)
+        let secrets = self.secrets.iter().map(|pointer| ("secrets", pointer.as_str()));
+        std::iter::once(("action", self.action.as_str())).chain(given).chain(secrets)
     }
 }
 
@@ -185,15 +215,26 @@ fn is_pointer(text: &str) -> bool {
 
 fn lookup<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
     pointer.split('/').skip(1).try_fold(value, |value, token| match value {
-        Value::Array(items) => token.parse::<usize>().ok().and_then(|at| items.get(at)),
-        other => other.member(&token.replace("~1", "/").replace("~0", "~")),
+        Value::Array(items) => items.get(token.parse::<usize>().ok()?),
+        other => other.member(&unescaped(token)),
     })
 }
 
-/// A text, number or boolean at a pointer, as text.
+fn lookup_mut<'a>(value: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
+    pointer.split('/').skip(1).try_fold(value, |value, token| match value {
+        Value::Array(items) => items.get_mut(token.parse::<usize>().ok()?),
+        Value::Object(members) => {
+            let name = unescaped(token);
+            members.iter_mut().find(|(member, _)| *member == name).map(|(_, value)| value)
+        }
+        _ => None,
+    })
+}
+
+/// A text, number or boolean at a pointer, as text; what was taken out is nothing.
 fn scalar(value: &Value, pointer: &str) -> Option<String> {
     match lookup(value, pointer)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::String(text) if !text.is_empty() && text != REDACTED => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(value) => Some(value.to_string()),
         _ => None,

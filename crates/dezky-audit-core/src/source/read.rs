@@ -1,5 +1,6 @@
 //! Reading what a source sent: more forgiving than the format's own reader, and it says what it changed.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -170,6 +171,11 @@ impl fmt::Display for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.contains(['~', '/']) { f.write_str(&self.0.replace('~', "~0").replace('/', "~1")) } else { f.write_str(self.0) }
     }
+}
+
+/// The name that a reference token stands for.
+pub(super) fn unescaped(token: &str) -> Cow<'_, str> {
+    if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::super::Kind;
 use super::names;
 
 /// What is taken unless an operator asks for more: mutations, sign-ins, bans, limits, what an administrator must know.
-const DEFAULT: [&str; 40] = [
+const DEFAULT: [&str; 41] = [
     "auth.*",
     "security.*",
     "limit.*",
@@ -26,6 +26,7 @@ const DEFAULT: [&str; 40] = [
     "imap.move",
     "imap.rename-mailbox",
     "imap.set-acl",
+    "manage.*",
     "manage-sieve.create-script",
     "manage-sieve.update-script",
     "manage-sieve.delete-script",
