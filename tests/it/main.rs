@@ -21,7 +21,7 @@ mod killing;
 // kill -9 between a change and its event.
 mod mutations;
 
-// What other systems did: webhooks and files, through the service.
+// What other systems did, through the service: webhooks, files, Authentik, the event bus, and anything that can POST.
 mod sources;
 
 // The store away for a while: locked, and a full disk.

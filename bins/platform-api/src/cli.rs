@@ -25,6 +25,11 @@ pub(crate) enum Command {
         from: Backend,
         to: Backend,
     },
+    /// What a file of samples of a source would become.
+    TrySamples {
+        source: String,
+        file: PathBuf,
+    },
     /// An older collection goes into the log; from its beginning if `again`.
     MigrateLegacy {
         from: legacy::Origin,
@@ -51,6 +56,14 @@ fn asked(matches: &ArgMatches) -> (Command, &ArgMatches) {
             (Command::MakeKeys { dir }, matches)
         }
         Some(("copy", matches)) => (Command::Copy { from: backend(matches, "from"), to: backend(matches, "to") }, matches),
+        Some(("ingest", matches)) => {
+            let (_, matches) = matches.subcommand().expect("clap requires it");
+            let source = matches.get_one::<String>("source").cloned().expect("clap requires it");
+            (
+                Command::TrySamples { source, file: matches.get_one::<PathBuf>("file").cloned().expect("clap requires it") },
+                matches,
+            )
+        }
         Some(("migrate", matches)) => {
             let (_, matches) = matches.subcommand().expect("clap requires it");
             let from = match backend(matches, "from") {
@@ -131,6 +144,24 @@ fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_settings(legacy));
+    let samples =
+        clap::Command::new("try")
+            .about("Show what a file of samples would become, and record nothing; exit code 1 if any could not be read")
+            .arg(Arg::new("source").long("source").value_name("NAME").required(true).help(
+                "authentik, stalwart, ocis (lines of its file), ocis-bus (messages), or a [[generic]] of the file in --config",
+            ))
+            .arg(
+                Arg::new("file")
+                    .value_name("FILE")
+                    .required(true)
+                    .value_parser(value_parser!(PathBuf))
+                    .help("JSON as the source sends it: one value, an array, or one a line; - is stdin"),
+            );
+    let ingest = clap::Command::new("ingest")
+        .about("What other systems say")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings(samples));
     clap::Command::new("platform-api")
         .about("A tamper-evident audit log over HTTP")
         .version(env!("CARGO_PKG_VERSION"))
@@ -141,6 +172,7 @@ fn command() -> clap::Command {
         .subcommand(with_settings(keys))
         .subcommand(with_settings(copy))
         .subcommand(migrate)
+        .subcommand(ingest)
 }
 
 fn place(name: &'static str, help: &'static str) -> Arg {

@@ -1,5 +1,5 @@
 //! The service: `platform-api serve` runs it, `platform-api check-config` says how it would run. Beside it what an operator
-//! does once: make keys, copy a log to another store, take an older collection in.
+//! does once: make keys, copy a log to another store, take an older collection in, try how samples of a source would be mapped.
 
 mod backend;
 mod bar;
@@ -10,6 +10,7 @@ mod legacy;
 mod moving;
 mod once;
 mod placement;
+mod samples;
 mod settings;
 mod sources;
 mod wire;
@@ -36,12 +37,15 @@ fn run() -> anyhow::Result<ExitCode> {
     if let Command::MakeKeys { dir } = command {
         return once::make_keys(&dir, given.optional("log.origin", settings::origin)?);
     }
+    if let Command::TrySamples { source, file } = command {
+        return samples::try_out(&samples::Source::named(&source, &given)?, &file);
+    }
     let settings = Settings::resolve(&given)?;
     match command {
         Command::CheckConfig => io::stdout().write_all(settings.shown(&given).as_bytes())?,
         Command::Copy { from, to } => return once::copy(&from, &to, &settings),
         Command::MigrateLegacy { from, again } => return once::migrate_legacy(&from, again, settings),
-        Command::Serve | Command::MakeKeys { .. } => wire::serve(settings)?,
+        Command::Serve | Command::MakeKeys { .. } | Command::TrySamples { .. } => wire::serve(settings)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@
 //! ([`Settings`]): flags go before the environment, that before the file, that before the default.
 
 mod file;
+mod generic;
 mod given;
 mod list;
 mod value;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 use dezky_api::{BootstrapToken, HttpConfig, Limits};
 use dezky_audit::{CheckpointLimits, Config, HmacSecret, OpenError, SharedKeys};
 use dezky_ingest::authentik::{Client, Token};
+use dezky_ingest::bus::BusSettings;
 
 use crate::backend::DatabaseUri;
 use crate::sources::SourceSettings;
+pub(crate) use generic::GenericSource;
 pub(crate) use given::Given;
 pub(crate) use list::{SETTINGS, Setting};
-pub(crate) use value::parsed as origin;
+pub(crate) use value::{event_kinds, parsed as origin};
 
 /// A setting that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -113,11 +116,14 @@ impl Settings {
                 enabled: given.required("ingest.enabled", value::yes_or_no)?,
                 authentik: authentik(given)?,
                 authentik_interval: given.required("authentik.interval", value::duration)?,
-                ocis_bus: given.optional("ocis.nats_url", value::parsed)?,
+                authentik_sweep: given.required("authentik.sweep_days", value::days)?,
+                authentik_groups: given.optional("authentik.groups_interval", value::duration)?,
+                ocis_bus: ocis_bus(given)?,
                 ocis_file: given.optional("ocis.audit_log_path", value::path)?,
                 ocis_interval: given.required("ocis.interval", value::duration)?,
                 stalwart_key: given.optional("stalwart.webhook_key", value::webhook_key)?,
-                stalwart_also: given.optional("stalwart.also", value::event_kinds)?.unwrap_or_default(),
+                stalwart_also: given.optional("stalwart.also", event_kinds)?.unwrap_or_default(),
+                generic: generic::resolve(given.generic())?,
             },
             strangers: given.strangers().to_vec(),
             database,
@@ -141,6 +147,7 @@ impl Settings {
                 None => writeln!(text, "# {} is not set", setting.key),
             };
         }
+        given.generic().iter().for_each(|table| table.shown(&mut text));
         text
     }
 }
@@ -179,6 +186,30 @@ fn authentik(given: &Given) -> Result<Option<Arc<Client>>, SettingError> {
         (None, Some(_)) => Err(alone("authentik.token", "AUTHENTIK_URL")),
         (Some(_), Some(token)) => given
             .optional("authentik.url", |url| Client::new(url, token.clone()).map(Arc::new).map_err(|error| error.to_string())),
+    }
+}
+
+/// The address of the bus, and who we are there.
+fn ocis_bus(given: &Given) -> Result<Option<BusSettings>, SettingError> {
+    let refused =
+        |key: &'static str, reason: &str| SettingError::Value { key, from: given.place(key), reason: reason.to_owned() };
+    let written = given.optional("ocis.nats_password", value::parsed)?;
+    let password = match (written, given.optional("ocis.nats_password_file", value::secret_file)?) {
+        (Some(_), Some(_)) => return Err(refused("ocis.nats_password_file", "ocis.nats_password is set too; set one of them")),
+        (written, in_file) => written.or(in_file),
+    };
+    let user_and_password = match (given.optional("ocis.nats_user", value::parsed::<String>)?, password) {
+        (Some(user), Some(password)) => Some((user, password)),
+        (Some(_), None) => {
+            return Err(refused("ocis.nats_user", "no password is set; set ocis.nats_password or ocis.nats_password_file"));
+        }
+        (None, Some(_)) => return Err(refused("ocis.nats_user", "not set, but a password is")),
+        (None, None) => None,
+    };
+    let settings = |url: &str| BusSettings::new(url, user_and_password.clone()).map_err(|error| error.to_string());
+    match given.optional("ocis.nats_url", settings)? {
+        None if user_and_password.is_some() => Err(refused("ocis.nats_user", "means something only together with OCIS_NATS_URL")),
+        bus => Ok(bus),
     }
 }
 

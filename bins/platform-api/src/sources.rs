@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use dezky_api::Sources;
-use dezky_audit::{AuditLog, SystemClock, SystemRandomness};
+use dezky_audit::{AuditLog, Randomness as _, SystemClock, SystemRandomness};
 use dezky_audit_core::source::stalwart::AllowList;
-use dezky_ingest::authentik::{Client, Memory, Poll, PollSettings};
+use dezky_ingest::authentik::{Client, Groups, Memory, Poll, PollSettings, Sweep};
 use dezky_ingest::bus::{Bus, BusSettings};
-use dezky_ingest::stalwart::{Emptying, Inbox, InboxLimits, StalwartIntake, WebhookKey};
 use dezky_ingest::tail::FileTail;
-use dezky_ingest::{Delivery, Health, Pace, Worker};
+use dezky_ingest::webhook::{Emptying, Form, Inbox, InboxLimits, Intake, Proof, SignatureKey};
+use dezky_ingest::{Delivery, Health, Holders, Pace, Problem, Work, Worker};
 use dezky_platform::Platform;
+use tokio::sync::Notify;
+
+use crate::settings::GenericSource;
 
 /// How often the tenants and users of other processes are looked up.
 const REFRESH: Duration = Duration::from_secs(30);
+/// How often it is asked whether a day has passed since the last comparison.
+const SWEEP: Duration = Duration::from_secs(600);
 /// How often an inbox is looked into that nobody has said has something.
 const INBOX: Duration = Duration::from_secs(60);
 
@@ -29,12 +34,15 @@ pub(crate) struct SourceSettings {
     pub(crate) authentik_interval: Duration,
     pub(crate) ocis_file: Option<PathBuf>,
     pub(crate) ocis_interval: Duration,
-    /// When it is given the file is not read: the two share no id. Never shown, for it may hold a password.
-    pub(crate) ocis_bus: Option<String>,
-    /// Never shown.
-    pub(crate) stalwart_key: Option<WebhookKey>,
+    /// How far back Authentik is compared with the log, in days; 0: never.
+    pub(crate) authentik_sweep: u16,
+    pub(crate) authentik_groups: Option<Duration>,
+    /// When it is given the file is not read: the two share no id.
+    pub(crate) ocis_bus: Option<BusSettings>,
+    pub(crate) stalwart_key: Option<SignatureKey>,
     /// Kinds of events beyond the usual ones.
     pub(crate) stalwart_also: AllowList,
+    pub(crate) generic: Vec<GenericSource>,
 }
 
 impl std::fmt::Debug for SourceSettings {
@@ -56,58 +64,136 @@ pub(crate) async fn start(
     platform: &Platform,
     dir: &Path,
 ) -> anyhow::Result<(Sources, Workers)> {
-    let mut sources = Sources::default();
-    let mut workers = Vec::new();
     if let Err(error) = platform.refresh_directory().await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "tenants are not known yet; events are on the log's own timeline"
         );
     }
-    let delivery = |health: &Health| Delivery::new(log.clone(), platform.directory(), Arc::new(SystemClock), health.clone());
+    let mut starting = Starting { log, platform, holder: holder(dir)?, sources: Sources::default(), workers: Vec::new() };
     if settings.enabled {
-        let health = Health::new("stalwart");
-        let inbox = Inbox::open(dir.join("inbox"), InboxLimits::default()).context("the inbox for webhooks cannot be used")?;
-        let (emptied, own, allow) = (Arc::clone(&inbox), delivery(&health), Arc::new(settings.stalwart_also));
-        let make = move || {
-            let work = Emptying::new(own.clone(), Arc::clone(&emptied), Arc::clone(&allow));
-            async move { Ok(work) }
-        };
-        // Each process has an inbox of its own.
-        let worker = Worker::spawn_own(delivery(&health), Arc::new(SystemRandomness), Pace::every(INBOX), make);
-        sources.stalwart = Some(StalwartIntake::new(settings.stalwart_key, inbox, worker.waker()));
-        sources.health.push(health);
-        workers.push(worker);
+        starting.all(settings, &dir.join("inbox"))?;
     }
-    if let Some(client) = settings.authentik.filter(|_| settings.enabled) {
-        let health = Health::new("authentik");
-        let (own, memory) = (delivery(&health), Memory::default());
-        let make = move || Poll::resume(own.clone(), Arc::clone(&client), PollSettings::default(), memory.clone());
-        let pace = Pace::every(settings.authentik_interval);
-        workers.push(Worker::spawn(delivery(&health), Arc::new(SystemRandomness), pace, make));
-        sources.health.push(health);
-    }
-    let by_bus = settings.ocis_bus.is_some();
-    if let Some(url) = settings.ocis_bus.filter(|_| settings.enabled) {
-        let health = Health::new("ocis");
-        let (own, bus) = (delivery(&health), Arc::new(BusSettings { url, user_and_password: None }));
-        let make = move || {
-            let (own, bus) = (own.clone(), Arc::clone(&bus));
-            async move { Bus::resume(own, &bus).await }
-        };
-        let pace = Pace::every(settings.ocis_interval);
-        workers.push(Worker::spawn(delivery(&health), Arc::new(SystemRandomness), pace, make));
-        sources.health.push(health);
-    }
-    if let Some(path) = settings.ocis_file.filter(|_| settings.enabled && !by_bus) {
-        let health = Health::new("ocis");
-        let own = delivery(&health);
-        let make = move || FileTail::resume(own.clone(), path.clone());
-        let pace = Pace::every(settings.ocis_interval);
-        workers.push(Worker::spawn(delivery(&health), Arc::new(SystemRandomness), pace, make));
-        sources.health.push(health);
-    }
+    let Starting { sources, workers, .. } = starting;
     Ok((sources, Workers { workers, refreshing: refresh(platform.clone()) }))
+}
+
+struct Starting<'a> {
+    log: &'a AuditLog,
+    platform: &'a Platform,
+    holder: Arc<str>,
+    sources: Sources,
+    workers: Vec<Worker>,
+}
+
+impl Starting<'_> {
+    fn all(&mut self, settings: SourceSettings, inboxes: &Path) -> anyhow::Result<()> {
+        let proof = settings.stalwart_key.map_or(Proof::Place, Proof::Signature);
+        // Its bodies lie in the folder itself, those of the others in folders there.
+        self.webhook("stalwart", proof, Form::Stalwart(settings.stalwart_also), inboxes)?;
+        for GenericSource { mapping, proof } in settings.generic {
+            let name = mapping.source().to_string();
+            let folder = inboxes.join(&name);
+            self.webhook(&name, proof, Form::Generic(Box::new(mapping)), &folder)?;
+        }
+        self.warn_of_orphans(inboxes);
+        if let Some(client) = settings.authentik {
+            let memory = Memory::default();
+            if settings.authentik_sweep > 0 {
+                let (client, days) = (Arc::clone(&client), settings.authentik_sweep);
+                self.worker("authentik-sweep", SWEEP, Holders::One(Arc::clone(&self.holder)), move |delivery| {
+                    Sweep::resume(delivery, Arc::clone(&client), days)
+                });
+            }
+            if let Some(interval) = settings.authentik_groups {
+                let client = Arc::clone(&client);
+                self.worker("authentik-groups", interval, Holders::One(Arc::clone(&self.holder)), move |delivery| {
+                    Groups::resume(delivery, Arc::clone(&client))
+                });
+            }
+            self.worker("authentik", settings.authentik_interval, Holders::One(Arc::clone(&self.holder)), move |delivery| {
+                Poll::resume(delivery, Arc::clone(&client), PollSettings::default(), memory.clone())
+            });
+        }
+        match (settings.ocis_bus, settings.ocis_file) {
+            (Some(bus), _) => {
+                let bus = Arc::new(bus);
+                self.worker("ocis", settings.ocis_interval, Holders::One(Arc::clone(&self.holder)), move |delivery| {
+                    let bus = Arc::clone(&bus);
+                    async move { Bus::resume(delivery, &bus).await }
+                });
+            }
+            (None, Some(path)) => {
+                self.worker("ocis", settings.ocis_interval, Holders::One(Arc::clone(&self.holder)), move |delivery| {
+                    FileTail::resume(delivery, path.clone())
+                });
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// A source that posts. Each process has an inbox of its own.
+    fn webhook(&mut self, name: &str, proof: Proof, form: Form, folder: &Path) -> anyhow::Result<()> {
+        let inbox = Inbox::open(folder, InboxLimits::default()).with_context(|| format!("the inbox of {name} cannot be used"))?;
+        let (emptied, form) = (Arc::clone(&inbox), Arc::new(form));
+        let is_proved_by_place = matches!(proof, Proof::Place);
+        let (health, waker) = self.worker(name, INBOX, Holders::All, move |delivery| {
+            let work = Emptying::new(delivery, Arc::clone(&emptied), Arc::clone(&form));
+            async move { Ok(work) }
+        });
+        if is_proved_by_place {
+            let warning = "no key and no token is set: it takes what comes from this machine, and anybody on it can forge events";
+            tracing::warn!(source = name, "{warning}");
+            health.warn(warning);
+        }
+        self.sources.intakes.insert(name.to_owned(), Intake::new(proof, inbox, waker));
+        Ok(())
+    }
+
+    fn worker<W, M, F>(&mut self, name: &str, interval: Duration, holders: Holders, make: M) -> (Health, Arc<Notify>)
+    where
+        W: Work + 'static,
+        M: Fn(Delivery) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<W, Problem>> + Send + 'static,
+    {
+        let health = Health::new(name);
+        let delivery = Delivery::new(self.log.clone(), self.platform.directory(), Arc::new(SystemClock), health.clone());
+        let own = delivery.clone();
+        let worker =
+            Worker::spawn(delivery, Arc::new(SystemRandomness), Pace::every(interval), holders, move || make(own.clone()));
+        let waker = worker.waker();
+        self.sources.health.push(health.clone());
+        self.workers.push(worker);
+        (health, waker)
+    }
+
+    /// Bodies of a source that is not configured any more would wait for ever.
+    fn warn_of_orphans(&self, inboxes: &Path) {
+        let Ok(entries) = std::fs::read_dir(inboxes) else { return };
+        for folder in entries.flatten().filter(|entry| entry.path().is_dir()) {
+            let name = folder.file_name().to_string_lossy().into_owned();
+            let has_bodies = || std::fs::read_dir(folder.path()).is_ok_and(|mut bodies| bodies.next().is_some());
+            if !self.sources.intakes.contains_key(&name) && has_bodies() {
+                tracing::warn!(source = name, "bodies wait in the inbox of a source that is not configured any more");
+            }
+        }
+    }
+}
+
+/// Under which name this data folder's process reads sources, the same whenever it is started.
+fn holder(dir: &Path) -> anyhow::Result<Arc<str>> {
+    let path = dir.join("sources.holder");
+    if let Ok(name) = std::fs::read_to_string(&path)
+        && name.len() == 32
+    {
+        return Ok(name.into());
+    }
+    let mut bits = [0; 16];
+    SystemRandomness.fill(&mut bits).ok().context("the system's random number generator does not answer")?;
+    let name = format!("{:032x}", u128::from_be_bytes(bits));
+    std::fs::write(&path, &name).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(name.into())
 }
 
 fn refresh(platform: Platform) -> tokio::task::JoinHandle<()> {

@@ -50,7 +50,7 @@ impl App {
             body_bytes: Arc::new(Semaphore::new(limits.bodies_bytes.max(limits.body_bytes))),
             exports: Arc::new(Semaphore::new(limits.exports)),
             last_probe: Mutex::new(None),
-            metrics: HttpMetrics::new(log.clone(), &limits),
+            metrics: HttpMetrics::new(log.clone(), sources.clone(), &limits),
             platform,
             sources,
             log,

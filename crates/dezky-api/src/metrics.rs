@@ -1,6 +1,7 @@
-//! Numbers for Prometheus: the server's own, kept here, and the log's, asked for at each scrape.
+//! Numbers for Prometheus: the server's own, kept here, and those of the log and of the sources, asked for at each scrape.
 
 mod log_numbers;
+mod source_numbers;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -17,7 +18,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::config::Limits;
+use crate::sources::Sources;
 use log_numbers::LogNumbers;
+use source_numbers::SourceNumbers;
 
 /// The server's numbers.
 pub(crate) struct HttpMetrics {
@@ -45,7 +48,7 @@ struct RouteLabels {
 }
 
 impl HttpMetrics {
-    pub(crate) fn new(log: AuditLog, limits: &Limits) -> Self {
+    pub(crate) fn new(log: AuditLog, sources: Sources, limits: &Limits) -> Self {
         let mut registry = Registry::with_prefix("dezky_audit");
         let requests = Family::default();
         // 0.5 ms, doubling to 16 s.
@@ -70,6 +73,7 @@ impl HttpMetrics {
             registry.register(name, help, gauge);
         }
         registry.register_collector(Box::new(LogNumbers::new(log)));
+        registry.register_collector(Box::new(SourceNumbers::new(sources)));
         Self { requests, seconds, in_flight, connections, body_bytes, bodies_in_memory, exports, registry }
     }
 

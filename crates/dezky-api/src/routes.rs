@@ -27,7 +27,7 @@ pub struct Route {
 pub enum Rule {
     /// Everybody, without a token.
     Public,
-    /// Whoever signs what is sent with the source's key; without a key, this machine itself.
+    /// Whoever signs what is sent with the source's key, or knows its token; with neither, this machine itself.
     Signed,
     /// Operators and recorders.
     Recorder,
@@ -80,7 +80,7 @@ pub const ROUTES: &[Route] = &[
     route(Reader, Prompt, Method::GET, "/audit/tenants/{slug}/checkpoint", |m| on(m, proofs::tenant)),
     route(Reader, Prompt, Method::GET, "/audit/keys", |m| on(m, keys::list)),
     route(Auditor, Prompt, Method::GET, "/audit/sources", |m| on(m, sources::health)),
-    route(Signed, Upload, Method::POST, "/ingest/stalwart", |m| on(m, sources::stalwart)),
+    route(Signed, Upload, Method::POST, "/ingest/{source}", |m| on(m, sources::take)),
     route(Auditor, Prompt, Method::GET, "/tenants", |m| on(m, tenants::list)),
     route(Operator, Upload, Method::POST, "/tenants", |m| on(m, tenants::create)),
     route(Auditor, Prompt, Method::GET, "/tenants/{slug}", |m| on(m, tenants::get)),

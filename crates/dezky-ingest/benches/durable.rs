@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dezky_audit::{AuditLog, Config, SystemClock};
 use dezky_audit_core::source::stalwart::AllowList;
-use dezky_ingest::stalwart::{Emptying, Inbox, InboxLimits, Sender, StalwartIntake, WebhookKey};
 use dezky_ingest::tail::FileTail;
+use dezky_ingest::webhook::{Emptying, Form, Inbox, InboxLimits, Intake, Proof, Sender, SignatureKey};
 use dezky_ingest::{Delivery, Health, Progress, StaticDirectory, Work};
 use futures_util::stream;
 use tokio::sync::Notify;
@@ -39,8 +39,8 @@ async fn main() {
     show("lines of a file", events, start.elapsed());
 
     let inbox = Inbox::open(dir.path().join("inbox"), InboxLimits::default()).unwrap();
-    let key = WebhookKey::new("key").unwrap();
-    let intake = StalwartIntake::new(Some(key.clone()), Arc::clone(&inbox), Arc::new(Notify::new()));
+    let key = SignatureKey::of_stalwart("key").unwrap();
+    let intake = Intake::new(Proof::Signature(key.clone()), Arc::clone(&inbox), Arc::new(Notify::new()));
     let body = |number: usize| {
         let event = |n: usize| {
             format!(
@@ -54,12 +54,12 @@ async fn main() {
     let start = Instant::now();
     for body in &bodies {
         let signature = key.sign(body.as_bytes());
-        let sender = Sender { signature: Some(signature.as_bytes()), peer: [127, 0, 0, 1].into() };
+        let sender = Sender { proof: Some(signature.as_bytes()), peer: [127, 0, 0, 1].into(), passed_on: false };
         intake.accept(sender, stream::iter([Ok::<_, std::io::Error>(Bytes::from(body.clone()))])).await.unwrap();
     }
     show("webhooks acknowledged", events, start.elapsed());
     let start = Instant::now();
-    let mut emptying = Emptying::new(delivery("stalwart"), inbox, Arc::new(AllowList::default()));
+    let mut emptying = Emptying::new(delivery("stalwart"), inbox, Arc::new(Form::Stalwart(AllowList::default())));
     while emptying.round().await.unwrap() == Progress::More {}
     show("webhooks recorded", events, start.elapsed());
     assert!(log.shutdown(Duration::from_secs(60)).await.complete);

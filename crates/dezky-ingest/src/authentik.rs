@@ -5,20 +5,24 @@
 //! goes down from the newest event instead, and up page by page to catch up at first.
 
 mod client;
+mod gone;
+mod groups;
 mod known;
+mod roster;
 mod scan;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dezky_audit_core::json::Value;
-use dezky_audit_core::source::authentik::{Page, gone_or_changed, map_event};
+use dezky_audit_core::source::authentik::{Page, PageError, map_event};
 use dezky_audit_core::source::{Kind, Mapped};
 use dezky_audit_core::time::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use client::{Client, InvalidUrl, Token};
+pub use groups::Groups;
+pub use sweep::Sweep;
 
 use self::client::Answer;
 use self::known::Known;
@@ -30,10 +34,8 @@ use crate::worker::{Progress, Work};
 
 /// The cursor's name in the store.
 pub const CURSOR: &str = "ingest/authentik";
-/// The most ids that one report of vanished events names.
-const MAX_NAMED: usize = 100;
-/// The most missing events that are asked for one by one.
-const MAX_ASKED: usize = 500;
+/// How far each look reaches back, unless it is said otherwise.
+const OVERLAP: Duration = Duration::from_secs(900);
 
 /// How Authentik is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub struct PollSettings {
 impl Default for PollSettings {
     /// 15 minutes, 100 events.
     fn default() -> Self {
-        Self { overlap: Duration::from_secs(900), page_size: 100 }
+        Self { overlap: OVERLAP, page_size: 100 }
     }
 }
 
@@ -92,26 +94,9 @@ impl Poll {
 
     /// Events of the looked-at time that were there before and are not any more.
     async fn report_vanished(&self) -> Result<(), Problem> {
-        let mut gone = Vec::new();
-        for (asked, pk) in self.known.missing(self.scan.floor(), self.scan.started()).into_iter().enumerate() {
-            // Asked for by itself: a list that moved may have hidden it. Beyond a number the list is believed.
-            let path = format!("/api/v3/events/events/{}/", utf8_percent_encode(&pk, NON_ALPHANUMERIC));
-            if asked >= MAX_ASKED || matches!(self.client.get(&path).await?, Answer::NotFound) {
-                gone.push(pk);
-            }
-        }
-        if gone.is_empty() {
-            return Ok(());
-        }
-        gone.sort();
-        let id = self.delivery.key().name("authentik-gone", &gone.iter().map(String::as_bytes).collect::<Vec<_>>());
-        #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-        let count = Value::Number(gone.len() as f64);
-        let named = gone.iter().take(MAX_NAMED).map(|pk| Value::from(pk.as_str())).collect();
-        let data = vec![("count".to_owned(), count), ("externalIds".to_owned(), Value::Array(named))];
-        let report = gone_or_changed("events_disappeared", &format!("gone-{id}"), data);
-        self.delivery.deliver([Mapped::Event(Box::new(report))]).await?;
-        tracing::warn!(count = gone.len(), "events have disappeared from Authentik; the log keeps them");
+        let missing = self.known.missing(self.scan.floor(), self.scan.started());
+        let gone = gone::confirmed(&self.client, missing).await?;
+        gone::report(&self.delivery, &gone).await?;
         self.known.forget(&gone);
         Ok(())
     }
@@ -136,8 +121,7 @@ impl Work for Poll {
             Answer::NotFound if self.scan.rows_vanished() => return Ok(Progress::More),
             Answer::NotFound => return Err(Client::wrong_url()),
         };
-        let page = Page::parse(&body)
-            .map_err(|error| Problem::new(error.to_string(), "set AUTHENTIK_URL to the address of Authentik itself"))?;
+        let page = Page::parse(&body).map_err(wrong_page)?;
         if page.items.is_empty() && self.scan.is_first_page() {
             self.check_emptiness().await?;
         }
@@ -184,16 +168,18 @@ impl Work for Poll {
     }
 }
 
+fn wrong_page(error: PageError) -> Problem {
+    Problem::new(error.to_string(), "set AUTHENTIK_URL to the address of Authentik itself")
+}
+
 /// Whether the server understands its query language. One that does not takes it for words to look for, and answers with what
 /// happens to hold them all: so the whole count must come back.
 async fn probe(client: &Client) -> Result<Engine, Problem> {
     let count = async |search: &str| match client.get(&format!("/api/v3/events/events/?page_size=1{search}")).await? {
         Answer::NotFound => Err(Client::wrong_url()),
-        Answer::Body(body) => Page::parse(&body)
-            .map(|page| page.count)
-            .map_err(|error| Problem::new(error.to_string(), "set AUTHENTIK_URL to the address of Authentik itself")),
+        Answer::Body(body) => Page::parse(&body).map(|page| page.count).map_err(wrong_page),
     };
-    let everything = Scan::since(Timestamp::MIN);
+    let everything = Scan::bound_text(Timestamp::MIN);
     let found = count(&format!("&ordering=created%2Cpk&search={everything}")).await?;
     let all = count("&ordering=-created").await?;
     // Rows come and go between the two.

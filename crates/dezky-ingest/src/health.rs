@@ -24,6 +24,20 @@ pub struct Counts {
     pub changed: u64,
 }
 
+impl Counts {
+    /// Each with its name.
+    pub const fn named(&self) -> [(&'static str, u64); 6] {
+        [
+            ("mapped", self.mapped),
+            ("unmapped", self.unmapped),
+            ("skipped", self.skipped),
+            ("duplicate", self.duplicate),
+            ("unreadable", self.unreadable),
+            ("changed", self.changed),
+        ]
+    }
+}
+
 /// What a source's worker does now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
@@ -38,6 +52,20 @@ pub enum State {
     Stopped,
 }
 
+impl State {
+    pub const ALL: [Self; 5] = [Self::Starting, Self::Running, Self::Standby, Self::Failing, Self::Stopped];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Standby => "standby",
+            Self::Failing => "failing",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// How a source fares, as it was at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceHealth {
@@ -47,9 +75,13 @@ pub struct SourceHealth {
     pub last_event: Option<Timestamp>,
     /// When it last had nothing more to give.
     pub caught_up: Option<Timestamp>,
+    /// When it last answered as it should, with news or without.
+    pub last_success: Option<Timestamp>,
     /// How many things are known to wait at the source.
     pub waiting: Option<u64>,
     pub counts: Counts,
+    /// How often it failed, since this process began.
+    pub errors: u64,
     /// What failed last, when; it stays after things went well again.
     pub last_error: Option<(Timestamp, Problem)>,
     /// Something that works but should be put right.
@@ -80,6 +112,11 @@ impl Health {
         self.held().clone()
     }
 
+    /// Something that works but should be put right.
+    pub fn warn(&self, warning: &str) {
+        self.held().warning = Some(warning.to_owned());
+    }
+
     pub(crate) fn held(&self) -> MutexGuard<'_, SourceHealth> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,6 +124,7 @@ impl Health {
     pub(crate) fn failed(&self, at: Timestamp, problem: Problem) {
         let mut health = self.held();
         health.state = State::Failing;
+        health.errors += 1;
         health.last_error = Some((at, problem));
     }
 }

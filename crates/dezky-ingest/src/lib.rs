@@ -19,8 +19,8 @@ mod directory;
 mod health;
 mod problem;
 mod same;
-pub mod stalwart;
 pub mod tail;
+pub mod webhook;
 mod worker;
 
 // The public interface is:
@@ -28,4 +28,4 @@ pub use delivery::{Delivered, Delivery};
 pub use directory::{InvalidDirectory, StaticDirectory, TenantRule};
 pub use health::{Counts, Health, SourceHealth, State};
 pub use problem::Problem;
-pub use worker::{Pace, Progress, Stop, Work, Worker};
+pub use worker::{Holders, Pace, Progress, Stop, Work, Worker};

@@ -53,6 +53,16 @@ impl Pace {
     }
 }
 
+/// Which of the processes that share the store work at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holders {
+    /// One of them, by a lease under this name; the others stand by. A process that keeps its name goes on at once when it is
+    /// started again, whatever became of it; two with one name would do the same work twice, and no harm.
+    One(Arc<str>),
+    /// Each, since each has something of its own, such as an inbox.
+    All,
+}
+
 /// Tells a worker to end.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<bool>);
@@ -74,35 +84,20 @@ pub struct Worker {
 
 impl Worker {
     /// Starts a worker. `make` makes the work from its cursor, at first and after each failure.
-    pub fn spawn<W, M, F>(delivery: Delivery, random: Arc<dyn Randomness>, pace: Pace, make: M) -> Self
+    pub fn spawn<W, M, F>(delivery: Delivery, random: Arc<dyn Randomness>, pace: Pace, holders: Holders, make: M) -> Self
     where
         W: Work + 'static,
         M: Fn() -> F + Send + Sync + 'static,
         F: Future<Output = Result<W, Problem>> + Send + 'static,
     {
-        Self::start(delivery, random, pace, Some(LEASE), make)
-    }
-
-    /// The same for what each process has of its own, such as an inbox: all of them work at once.
-    pub fn spawn_own<W, M, F>(delivery: Delivery, random: Arc<dyn Randomness>, pace: Pace, make: M) -> Self
-    where
-        W: Work + 'static,
-        M: Fn() -> F + Send + Sync + 'static,
-        F: Future<Output = Result<W, Problem>> + Send + 'static,
-    {
-        Self::start(delivery, random, pace, None, make)
-    }
-
-    fn start<W, M, F>(delivery: Delivery, random: Arc<dyn Randomness>, pace: Pace, lease: Option<Duration>, make: M) -> Self
-    where
-        W: Work + 'static,
-        M: Fn() -> F + Send + Sync + 'static,
-        F: Future<Output = Result<W, Problem>> + Send + 'static,
-    {
+        let holder = match holders {
+            Holders::One(name) => Some(name),
+            Holders::All => None,
+        };
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
         let supervisor = Supervisor {
-            lease,
+            holder,
             delivery,
             random,
             pace,
@@ -134,8 +129,8 @@ impl Worker {
 }
 
 struct Supervisor {
-    /// For how long it is taken, where one of all processes works at a time.
-    lease: Option<Duration>,
+    /// Under which name the lease is held, where one of all processes works at a time.
+    holder: Option<Arc<str>>,
     delivery: Delivery,
     random: Arc<dyn Randomness>,
     pace: Pace,
@@ -153,22 +148,18 @@ impl Supervisor {
         M: Fn() -> F + Send + Sync,
         F: Future<Output = Result<W, Problem>> + Send + 'static,
     {
-        let mut bits = [0; 16];
-        // Two processes with the same name would take turns: slower, and still right.
-        let _ = self.random.fill(&mut bits);
-        let holder = format!("{:032x}", u128::from_be_bytes(bits));
         let mut stop = self.stop.clone();
         tokio::select! {
             biased;
             () = stop.asked() => {}
-            () = self.work(make, &holder) => {}
+            () = self.work(make) => {}
         }
         let health = &self.delivery.health;
         let name = lease_name(&health.now().source);
         // Taken once more to learn its fence; then it is free for whoever waits.
         let now = self.delivery.now();
-        if let Some(ttl) = self.lease
-            && let Ok(Lease::Held { fence, .. }) = self.delivery.log.store().lease(&name, &holder, ttl, now).await
+        if let Some(holder) = &self.holder
+            && let Ok(Lease::Held { fence, .. }) = self.delivery.log.store().lease(&name, holder, LEASE, now).await
         {
             drop(self.delivery.log.store().release(&fence).await);
         }
@@ -176,7 +167,7 @@ impl Supervisor {
     }
 
     /// Never ends by itself.
-    async fn work<W, M, F>(&mut self, make: M, holder: &str)
+    async fn work<W, M, F>(&mut self, make: M)
     where
         W: Work,
         M: Fn() -> F + Sync,
@@ -184,7 +175,7 @@ impl Supervisor {
     {
         let mut work = None;
         loop {
-            let step = AssertUnwindSafe(self.step(&make, &mut work, holder)).catch_unwind().await;
+            let step = AssertUnwindSafe(self.step(&make, &mut work)).catch_unwind().await;
             let result = step.unwrap_or_else(|_| {
                 Err(Problem::new(
                     "a bug of ours ended the worker; it begins anew",
@@ -217,20 +208,20 @@ impl Supervisor {
         }
     }
 
-    async fn step<W, M, F>(&mut self, make: &M, work: &mut Option<W>, holder: &str) -> Result<Step, Problem>
+    async fn step<W, M, F>(&mut self, make: &M, work: &mut Option<W>) -> Result<Step, Problem>
     where
         W: Work,
         M: Fn() -> F + Sync,
         F: Future<Output = Result<W, Problem>>,
     {
         let now = self.delivery.now();
-        if let Some(ttl) = self.lease
+        if let Some(holder) = &self.holder
             && now >= self.renew_at
         {
             let name = lease_name(&self.delivery.health.now().source);
-            match self.delivery.log.store().lease(&name, holder, ttl, now).await? {
+            match self.delivery.log.store().lease(&name, holder, LEASE, now).await? {
                 Lease::Taken { .. } => return Ok(Step::Standby),
-                Lease::Held { .. } => self.renew_at = after(now, ttl / 4),
+                Lease::Held { .. } => self.renew_at = after(now, LEASE / 4),
             }
         }
         let mut at_work = match work.take() {
@@ -239,7 +230,9 @@ impl Supervisor {
         };
         let progress = at_work.round().await?;
         *work = Some(at_work);
-        self.delivery.health.held().state = State::Running;
+        let mut health = self.delivery.health.held();
+        (health.state, health.last_success) = (State::Running, Some(self.delivery.now()));
+        drop(health);
         Ok(match progress {
             Progress::More => Step::More,
             Progress::CaughtUp => Step::CaughtUp,

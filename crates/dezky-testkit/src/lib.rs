@@ -1,9 +1,10 @@
-//! For tests and benches only: sample events, logs made in memory, archives on disk, database servers. Depends on nothing but the format.
+//! For tests and benches only: sample events, logs made in memory, archives on disk, servers of others, real or as they behave. Depends on nothing but the format.
 //!
 //! Everything here panics when it cannot do what it should: a test has nobody to report to.
 #![expect(clippy::unwrap_used, reason = "a test helper ends the test where it fails")]
 
 pub mod archive;
+pub mod authentik_server;
 pub mod log;
 pub mod mongo_server;
 pub mod sample;

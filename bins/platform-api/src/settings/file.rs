@@ -7,13 +7,22 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SettingError;
+use super::generic::{self, Table};
 use super::list::SETTINGS;
 
 /// No configuration file is longer.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Every setting in the file, as text.
-pub(super) fn read(path: &Path) -> Result<Vec<(&'static str, String)>, SettingError> {
+/// What a file says.
+pub(super) struct Read {
+    /// Every setting in it, as text.
+    pub(super) settings: Vec<(&'static str, String)>,
+    /// The tables `[[generic]]`.
+    pub(super) generic: Vec<Table>,
+}
+
+/// Everything in the file.
+pub(super) fn read(path: &Path) -> Result<Read, SettingError> {
     let refused = |reason: String| SettingError::File { path: path.to_owned(), reason };
     let length = std::fs::metadata(path).map_err(|error| refused(format!("cannot be read: {error}")))?.len();
     if length > MAX_BYTES {
@@ -21,15 +30,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<(&'static str, String)>, SettingEr
     }
     let text = std::fs::read_to_string(path).map_err(|error| refused(format!("cannot be read: {error}")))?;
     let table = DeTable::parse(&text).map_err(|error| refused(error.to_string().trim_end().replace('\n', "\n  ")))?;
-    let mut reader = Reader { path, text: &text, settings: Vec::new() };
+    let mut reader = Reader { path, text: &text, read: Read { settings: Vec::new(), generic: Vec::new() } };
     reader.table("", table.get_ref())?;
-    Ok(reader.settings)
+    Ok(reader.read)
 }
 
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
-    settings: Vec<(&'static str, String)>,
+    read: Read,
 }
 
 impl Reader<'_> {
@@ -37,24 +46,63 @@ impl Reader<'_> {
         for (name, value) in table {
             let key = format!("{prefix}{}", name.get_ref());
             match value.get_ref() {
+                DeValue::Array(tables) if key == generic::TABLES => self.generic(tables, name.span().start)?,
                 DeValue::Table(inner) if is_section(&key) => self.table(&format!("{key}."), inner)?,
                 leaf => {
                     let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
                         return Err(self.unknown(key, name.span().start));
                     };
-                    let text = text_of(leaf).ok_or_else(|| SettingError::Value {
-                        key: setting.key,
-                        from: self.path.display().to_string(),
-                        reason: format!(
-                            "line {}: not a text, number, truth value, or a list of them",
-                            self.line(name.span().start)
-                        ),
+                    let text = text_of(leaf).ok_or_else(|| {
+                        self.refused(setting.key, name.span().start, "not a text, number, truth value, or a list of them")
                     })?;
-                    self.settings.push((setting.key, text));
+                    self.read.settings.push((setting.key, text));
                 }
             }
         }
         Ok(())
+    }
+
+    fn generic(&mut self, tables: &[Spanned<DeValue<'_>>], offset: usize) -> Result<(), SettingError> {
+        for table in tables {
+            let DeValue::Table(inner) = table.get_ref() else {
+                return Err(self.refused(generic::TABLES, offset, "a table [[generic]] was expected"));
+            };
+            let mut read = Table::at(format!("{}: line {}", self.path.display(), self.line(table.span().start)));
+            self.generic_table("", inner, &mut read)?;
+            self.read.generic.push(read);
+        }
+        Ok(())
+    }
+
+    fn generic_table(&self, prefix: &str, table: &DeTable<'_>, read: &mut Table) -> Result<(), SettingError> {
+        for (name, value) in table {
+            let (key, offset) = (format!("{prefix}{}", name.get_ref()), name.span().start);
+            match value.get_ref() {
+                DeValue::Table(inner) if key == "fields" => self.generic_table("fields.", inner, read)?,
+                leaf => {
+                    let known = generic::key(&key).map_err(|nearest| {
+                        let hint =
+                            nearest.map_or_else(|| "see docs/sources.md".to_owned(), |known| format!("did you mean '{known}'?"));
+                        let (path, line, key) = (self.path.to_owned(), self.line(offset), format!("{}.{key}", generic::TABLES));
+                        SettingError::UnknownKey { path, line, key, hint }
+                    })?;
+                    let texts = match leaf {
+                        DeValue::Array(items) => items.iter().map(Spanned::get_ref).map(text_of).collect(),
+                        leaf => text_of(leaf).map(|text| vec![text]),
+                    };
+                    read.add(known, texts.ok_or_else(|| self.refused(known, offset, "not a text, or a list of texts"))?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, key: &'static str, offset: usize, reason: &str) -> SettingError {
+        SettingError::Value {
+            key,
+            from: self.path.display().to_string(),
+            reason: format!("line {}: {reason}", self.line(offset)),
+        }
     }
 
     fn unknown(&self, key: String, offset: usize) -> SettingError {
@@ -96,7 +144,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.toml");
         std::fs::write(&path, text).unwrap();
-        read(&path).map_err(|error| error.to_string().replace(path.to_str().unwrap(), "a.toml"))
+        read(&path).map(|read| read.settings).map_err(|error| error.to_string().replace(path.to_str().unwrap(), "a.toml"))
     }
 
     #[test]
@@ -119,5 +167,52 @@ mod tests {
         assert!(of("listen = 1.5").unwrap_err().contains("line 1"));
         assert!(of("[listen]\nport = 1").unwrap_err().contains("line 1"));
         assert!(of("listen = ").unwrap_err().contains("line 1"));
+    }
+    #[test]
+    fn generic_sources_are_tables() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("a.toml"), dir.path().join("key"));
+        std::fs::write(&key, "s3cr3t-key\n").unwrap();
+        let of = |text: &str| {
+            std::fs::write(&path, text.replace("KEY", key.to_str().unwrap())).unwrap();
+            let tables = read(&path)?.generic;
+            let mut shown = String::new();
+            tables.iter().for_each(|table| table.shown(&mut shown));
+            generic::resolve(&tables).map(|sources| (sources, shown))
+        };
+        let good = "[[generic]]\nname = 'billing'\nhmac_key_file = 'KEY'\nhmac_header = 'X-Sign'\nsecrets = ['/pin']\nfields.action = '/a'\n\
+                    [[generic]]\nname = 'crm'\ntoken = '0123456789abcdef'\n[generic.fields]\naction = '/b'\nat = '/c'\n";
+        let (sources, shown) = of(good).unwrap();
+        assert_eq!(sources.iter().map(|source| source.mapping.source().to_string()).collect::<Vec<_>>(), ["billing", "crm"]);
+        assert!(!shown.contains("0123456789") && !shown.contains("s3cr3t") && shown.contains("# token = (hidden)"), "{shown}");
+        // What is shown can be read back.
+        assert_eq!(of(&shown).unwrap().1.replace(char::is_numeric, ""), shown.replace(char::is_numeric, ""));
+        for (bad, said) in [
+            ("[generic]\nname = 'x'", "unknown key 'generic'"),
+            ("generic = [1]", "a table [[generic]] was expected"),
+            ("[[generic]]\nfields.action = '/a'", "(name): not set"),
+            ("[[generic]]\nname = 'x'", "(fields.action): not set"),
+            ("[[generic]]\nnam = 'x'", "line 2: unknown key 'generic.nam'; did you mean 'name'?"),
+            ("[[generic]]\nname = 'x'\nfields.acton = '/a'", "did you mean 'fields.action'?"),
+            ("[[generic]]\nname = 'x'\nfields = '/a'", "unknown key 'generic.fields'"),
+            ("[[generic]]\nname = 'x'\nfields.action = 'a'", "no JSON pointer"),
+            ("[[generic]]\nname = 'x'\nfields.action = ['/a', '/b']", "one text was expected"),
+            ("[[generic]]\nname = 'stalwart'\nfields.action = '/a'", "is taken"),
+            ("[[generic]]\nname = 'x'\nhmac_key = 'k'\nfields.action = '/a'", "(hmac_header): not set"),
+            ("[[generic]]\nname = 'x'\nhmac_key = ''\nhmac_header = 'X'\nfields.action = '/a'", "the key is empty"),
+            ("[[generic]]\nname = 'x'\nhmac_key = 'k'\nhmac_header = 'a b'\nfields.action = '/a'", "no name of a header"),
+            ("[[generic]]\nname = 'x'\nhmac_prefix = 'a'\nfields.action = '/a'", "only together with hmac_key"),
+            ("[[generic]]\nname = 'x'\nhmac_key = 'k'\nhmac_key_file = 'KEY'\nfields.action = '/a'", "hmac_key is set too"),
+            ("[[generic]]\nname = 'x'\nhmac_key = 'k'\ntoken = '0123456789abcdef'\nfields.action = '/a'", "hmac_key is set too"),
+            ("[[generic]]\nname = 'x'\ntoken = 'short'\nfields.action = '/a'", "openssl rand"),
+            ("[[generic]]\nname = 'x'\ntoken_file = '/nowhere/key'\nfields.action = '/a'", "cannot be read"),
+            (
+                "[[generic]]\nname = 'x'\nfields.action = '/a'\n[[generic]]\nname = 'x'\nfields.action = '/a'",
+                "another [[generic]]",
+            ),
+        ] {
+            let refused = of(bad).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(refused.contains(said), "{bad}: {refused}");
+        }
     }
 }

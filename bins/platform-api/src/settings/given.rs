@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::generic::Table;
 use super::list::{SETTINGS, Setting};
 use super::{SettingError, file};
 
@@ -11,6 +12,7 @@ use super::{SettingError, file};
 pub(crate) struct Given {
     values: BTreeMap<&'static str, Value>,
     strangers: Vec<String>,
+    generic: Vec<Table>,
 }
 
 #[derive(Debug)]
@@ -25,9 +27,11 @@ impl Given {
     /// # Errors
     /// When it cannot be read, or has a key that is no setting.
     pub(crate) fn file(&mut self, path: &Path) -> Result<(), SettingError> {
-        for (key, text) in file::read(path)? {
+        let read = file::read(path)?;
+        for (key, text) in read.settings {
             self.add(key, text, path.display().to_string());
         }
+        self.generic = read.generic;
         Ok(())
     }
 
@@ -66,6 +70,11 @@ impl Given {
     /// Names of variables that look like settings and are none.
     pub(crate) fn strangers(&self) -> &[String] {
         &self.strangers
+    }
+
+    /// Sources of any kind, which only the file can name.
+    pub(crate) fn generic(&self) -> &[Table] {
+        &self.generic
     }
 
     pub(crate) fn optional<T>(

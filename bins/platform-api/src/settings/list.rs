@@ -38,7 +38,7 @@ const fn secret(key: &'static str, value: &'static str, help: &'static str) -> S
 }
 
 /// All of them.
-pub(crate) const SETTINGS: [Setting; 33] = [
+pub(crate) const SETTINGS: [Setting; 38] = [
     setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
     setting(
         "listen",
@@ -102,10 +102,25 @@ pub(crate) const SETTINGS: [Setting; 33] = [
         ..secret("authentik.token", "TOKEN", "An API token of Authentik that may view events")
     },
     setting("authentik.interval", "TIME", Some("60s"), "How often Authentik is asked"),
+    setting(
+        "authentik.sweep_days",
+        "DAYS",
+        Some("7"),
+        "How many days back Authentik is compared with the log once a day, to tell what was changed or deleted there; 0: never",
+    ),
+    setting(
+        "authentik.groups_interval",
+        "TIME",
+        None,
+        "How often Authentik is asked for its groups, to tell who joined or left them; not at all where it is not set",
+    ),
     Setting {
         known_as: Some("OCIS_NATS_URL"),
         ..secret("ocis.nats_url", "URL", "The event bus of OCIS, such as nats://127.0.0.1:9233; its audit file is not read then")
     },
+    setting("ocis.nats_user", "NAME", None, "Who we are on the event bus of OCIS, where it asks"),
+    secret("ocis.nats_password", "SECRET", "The password on the event bus of OCIS"),
+    setting("ocis.nats_password_file", "FILE", None, "A file with the password on the event bus of OCIS"),
     Setting {
         known_as: Some("OCIS_AUDIT_LOG_PATH"),
         ..setting("ocis.audit_log_path", "FILE", None, "The audit file of OCIS, followed through every rotation")

@@ -1,5 +1,6 @@
 //! From text to types.
 
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use dezky_api::BootstrapToken;
 use dezky_audit_core::source::stalwart::AllowList;
-use dezky_ingest::stalwart::WebhookKey;
+use dezky_ingest::webhook::SignatureKey;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
@@ -46,17 +47,36 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(ms))
 }
 
+/// Days, at most a year of them; 0 is none.
+pub(super) fn days(text: &str) -> Result<u16, String> {
+    text.parse().ok().filter(|days| *days <= 365).ok_or_else(|| "not a number of days from 0 to 365".to_owned())
+}
+
 /// `true` or `false`.
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "neither true nor false".to_owned())
 }
 
-pub(super) fn webhook_key(text: &str) -> Result<WebhookKey, String> {
-    WebhookKey::new(text).map_err(|error| error.to_string())
+pub(super) fn webhook_key(text: &str) -> Result<SignatureKey, String> {
+    SignatureKey::of_stalwart(text).map_err(|error| error.to_string())
+}
+
+/// What a file holds, without one final line end.
+pub(super) fn secret_file(path: &str) -> Result<String, String> {
+    const MAX_BYTES: u64 = 4 << 10;
+    let refused = |reason: &dyn std::fmt::Display| format!("{path} cannot be read: {reason}");
+    let file = std::fs::File::open(path).map_err(|error| refused(&error))?;
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| refused(&error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(refused(&"longer than 4096 bytes"));
+    }
+    let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    Ok(line.unwrap_or(&text).to_owned())
 }
 
 /// `queue.*,smtp.auth-failed`.
-pub(super) fn event_kinds(text: &str) -> Result<AllowList, String> {
+pub(crate) fn event_kinds(text: &str) -> Result<AllowList, String> {
     let kinds = text.split(',').map(|kind| kind.trim().to_owned()).filter(|kind| !kind.is_empty());
     AllowList::with(kinds).map_err(|error| error.to_string())
 }

@@ -8,6 +8,9 @@ mod program;
 // --help, check-config, and settings that cannot be understood.
 mod configuring;
 
+// Samples of sources, mapped and shown.
+mod sampling;
+
 // What is done once: keys, an older collection, another store.
 mod moving;
 

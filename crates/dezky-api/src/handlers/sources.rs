@@ -1,12 +1,13 @@
-//! `POST /ingest/stalwart` and `GET /audit/sources`.
+//! `POST /ingest/{source}` and `GET /audit/sources`.
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use dezky_audit::{Clock as _, SystemClock};
-use dezky_ingest::stalwart::{Refused, Sender};
-use dezky_ingest::{SourceHealth, State as Faring};
-use http::{HeaderMap, StatusCode};
+use dezky_ingest::SourceHealth;
+use dezky_ingest::webhook::{Refused, Sender};
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::{RawJson, json};
@@ -14,20 +15,29 @@ use crate::app::App;
 use crate::layers::ClientAddress;
 use crate::problem::{Code, Problem};
 
-const SIGNATURE: &str = "x-signature";
+/// Where proxies say for whom they speak.
+const FORWARDING: [HeaderName; 3] = [FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 /// Kept on the disk when this answers; mapped and recorded later.
-pub(crate) async fn stalwart(
+pub(crate) async fn take(
     State(app): State<App>,
+    Path(source): Path<String>,
     Extension(ClientAddress(peer)): Extension<ClientAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let Some(intake) = &app.sources.stalwart else {
-        return Err(Problem::new(Code::NoSuchRoute, "this process takes no webhooks").hint("AUDIT_INGEST_ENABLED is false"));
+    // What other sources there are is nobody's business.
+    let Some(intake) = app.sources.intakes.get(&source) else {
+        return Err(Problem::new(Code::NoSuchRoute, "nothing is taken in here").hint(
+            "a source that posts is a table [[generic]] in the configuration file; AUDIT_INGEST_ENABLED=false turns all sources off",
+        ));
     };
-    let signature = headers.get(SIGNATURE).map(http::HeaderValue::as_bytes);
-    match intake.accept(Sender { signature, peer }, body.into_data_stream()).await {
+    let proof = intake.header().and_then(|name| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_bytes)
+    });
+    let passed_on = FORWARDING.iter().any(|name| headers.contains_key(name));
+    match intake.accept(Sender { proof, peer, passed_on }, body.into_data_stream()).await {
         Ok(_) => Ok(StatusCode::OK),
         Err(refused) => Err(problem(&refused)),
     }
@@ -35,13 +45,19 @@ pub(crate) async fn stalwart(
 
 fn problem(refused: &Refused) -> Problem {
     let code = match refused {
-        Refused::Unsigned | Refused::WrongSignature => Code::WrongSignature,
+        Refused::Unsigned { .. } | Refused::WrongSignature { .. } => Code::WrongSignature,
+        Refused::NoToken | Refused::WrongToken => Code::Unauthorized,
         Refused::NotThisMachine => Code::Forbidden,
         Refused::TooLarge { .. } => Code::TooLarge,
         Refused::Broken => Code::BrokenBody,
         _ => Code::Overloaded,
     };
-    Problem::new(code, refused.to_string()).cause(refused)
+    let problem = Problem::new(code, refused.to_string()).cause(refused);
+    if code == Code::Unauthorized {
+        problem.hint("send 'Authorization: Bearer TOKEN' with the source's own token")
+    } else {
+        problem
+    }
 }
 
 #[derive(Serialize)]
@@ -56,9 +72,11 @@ struct Source {
     state: &'static str,
     last_event: Option<String>,
     caught_up: Option<String>,
+    last_success: Option<String>,
     lag_ms: Option<u64>,
     waiting: Option<u64>,
     counts: Counts,
+    errors: u64,
     last_error: Option<LastError>,
     warning: Option<String>,
     cursor: String,
@@ -89,16 +107,11 @@ pub(crate) async fn health(State(app): State<App>) -> Result<RawJson<Vec<u8>>, P
 fn source(health: SourceHealth) -> Source {
     let counts = health.counts;
     Source {
-        state: match health.state {
-            Faring::Starting => "starting",
-            Faring::Running => "running",
-            Faring::Standby => "standby",
-            Faring::Failing => "failing",
-            Faring::Stopped => "stopped",
-        },
+        state: health.state.as_str(),
         lag_ms: health.lag_ms(SystemClock.now()),
         last_event: health.last_event.map(|at| at.to_string()),
         caught_up: health.caught_up.map(|at| at.to_string()),
+        last_success: health.last_success.map(|at| at.to_string()),
         waiting: health.waiting,
         counts: Counts {
             mapped: counts.mapped,
@@ -108,6 +121,7 @@ fn source(health: SourceHealth) -> Source {
             unreadable: counts.unreadable,
             changed: counts.changed,
         },
+        errors: health.errors,
         last_error: health.last_error.map(|(at, problem)| LastError {
             at: at.to_string(),
             message: problem.message,

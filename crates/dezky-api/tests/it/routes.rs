@@ -5,6 +5,7 @@ use crate::served::{Answer, Served};
 
 /// A path that the route matches.
 pub(crate) fn example(path: &str) -> String {
+    let path = path.replace("{source}", "stalwart");
     path.replace("{seq}", "1").replace("{size}", "1").replace("{slug}", "acme").replace("{key}", "f").replace("{id}", "u")
 }
 

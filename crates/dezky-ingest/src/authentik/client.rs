@@ -109,7 +109,7 @@ impl Client {
         match status {
             StatusCode::OK => body.map(Answer::Body).map_err(|error| Problem::new(format!("an answer broke off: {error}"), "")),
             StatusCode::NOT_FOUND => Ok(Answer::NotFound),
-            refusal => Err(refused(refusal, &body.unwrap_or_default())),
+            refusal => Err(refused(refusal, &body.unwrap_or_default(), path)),
         }
     }
 
@@ -122,7 +122,7 @@ impl Client {
 }
 
 /// Authentik says 403 to everything that it does not like; what it says beside it tells what to do.
-fn refused(status: StatusCode, body: &[u8]) -> Problem {
+fn refused(status: StatusCode, body: &[u8], path: &str) -> Problem {
     let said = serde_json::from_slice::<serde_json::Value>(body).ok();
     let detail = said.as_ref().and_then(|said| said["detail"].as_str()).unwrap_or_default().to_lowercase();
     let (message, advice) = match status {
@@ -134,6 +134,10 @@ fn refused(status: StatusCode, body: &[u8]) -> Problem {
         StatusCode::FORBIDDEN if detail.contains("credentials were not provided") => {
             ("Authentik saw no token (403)", "set AUTHENTIK_TOKEN; a proxy in between may take the Authorization header away")
         }
+        StatusCode::FORBIDDEN if path.starts_with("/api/v3/core/") => (
+            "the token may not read groups (403)",
+            "give its service account a role with the global permissions authentik_core.view_group and authentik_core.view_user",
+        ),
         StatusCode::FORBIDDEN => (
             "the token may not read events (403)",
             "give its service account a role with the global permission authentik_events.view_event",

@@ -76,6 +76,23 @@ impl Scan {
         Ok(scan)
     }
 
+    /// Everything from a time on, once.
+    pub(super) fn since(engine: Engine, from: Timestamp) -> Self {
+        let from = floor_to_second(from);
+        Self {
+            engine,
+            floor: from,
+            bound: from,
+            page: 1,
+            newest: None,
+            started: Timestamp::MIN,
+            // Without a query language it goes down, and not through all that is older.
+            caught_up: true,
+            count: None,
+            waiting: 0,
+        }
+    }
+
     pub(super) fn to_cursor(&self) -> String {
         let written = Written {
             newest: self.newest.map(|at| at.to_string()),
@@ -115,14 +132,14 @@ impl Scan {
     pub(super) fn query(&self, page_size: u32) -> String {
         let ordering = if self.goes_down() { "-created%2C-pk" } else { "created%2Cpk" };
         let search = match self.engine {
-            Engine::Query => format!("&search={}", Self::since(self.bound)),
+            Engine::Query => format!("&search={}", Self::bound_text(self.bound)),
             Engine::Plain => String::new(),
         };
         format!("/api/v3/events/events/?ordering={ordering}&page={}&page_size={page_size}{search}", self.page)
     }
 
     /// A lower bound in the query language, ready for a URL. It knows seconds, in UTC, and no `T`.
-    pub(super) fn since(bound: Timestamp) -> String {
+    pub(super) fn bound_text(bound: Timestamp) -> String {
         let text = bound.to_string();
         let (date, time) = (text.get(..10).unwrap_or_default(), text.get(11..19).unwrap_or_default());
         utf8_percent_encode(&format!("created >= \"{date} {time}\""), NON_ALPHANUMERIC).to_string()
@@ -211,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_bound_is_written_as_the_query_language_reads_it() {
-        let since = Scan::since("2026-11-20T09:15:02.118Z".parse().unwrap());
+        let since = Scan::bound_text("2026-11-20T09:15:02.118Z".parse().unwrap());
         assert_eq!(since, "created%20%3E%3D%20%222026%2D11%2D20%2009%3A15%3A02%22");
     }
 

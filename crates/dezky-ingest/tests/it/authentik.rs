@@ -4,8 +4,8 @@ use std::sync::Arc;
 use dezky_ingest::authentik::{Client, Memory, Poll, PollSettings, Token};
 use dezky_ingest::{Delivery, Problem, Progress, Work};
 
-use super::fake_authentik::{FakeAuthentik, Row, TOKEN};
 use super::scratch::{Scratch, run};
+use dezky_testkit::authentik_server::{FakeAuthentik, Row, TOKEN};
 
 /// 2026-11-20T09:00:00Z.
 const START: u64 = 1_795_165_200_000_000;

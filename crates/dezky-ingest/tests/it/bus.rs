@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use async_nats::jetstream;
-use dezky_ingest::bus::{Bus, BusSettings, STREAM};
+use async_nats::jetstream::{self, consumer::PullConsumer};
+use dezky_ingest::bus::{Bus, BusSettings, InvalidBusUrl, STREAM};
 use dezky_ingest::{Delivery, Progress, Work};
+use futures_util::StreamExt;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -19,11 +20,16 @@ struct Nats {
 
 impl Nats {
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    async fn start_with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut server =
             Command::new(if PathBuf::from("/usr/sbin/nats-server").exists() { "/usr/sbin/nats-server" } else { "nats-server" })
                 .args(["-js", "-a", "127.0.0.1", "-p", "-1", "-sd"])
                 .arg(dir.path())
+                .args(more)
                 .stderr(Stdio::piped())
                 .kill_on_drop(true)
                 .spawn()
@@ -55,7 +61,7 @@ impl Nats {
     }
 
     fn settings(&self) -> BusSettings {
-        BusSettings { url: self.url.clone(), user_and_password: None }
+        BusSettings::new(&self.url, None).unwrap()
     }
 }
 
@@ -126,13 +132,28 @@ async fn what_was_not_acknowledged_comes_again_and_is_known() {
     let mut bus = resume(&delivery, &nats).await;
     run(&mut bus).await;
     assert_eq!(delivery.health.now().counts.duplicate, 0);
-    // The consumer is lost, and begins with the oldest message: all are known.
+    // The consumer is lost: another one begins behind what was read.
     context.get_stream(STREAM).await.unwrap().delete_consumer(dezky_ingest::bus::CONSUMER).await.unwrap();
     let mut bus = resume(&delivery, &nats).await;
     run(&mut bus).await;
     let counts = delivery.health.now().counts;
-    assert_eq!((counts.mapped, counts.duplicate), (1_200, 1_200));
-    assert_eq!(scratch.ids().await.len(), 1_200);
+    assert_eq!((counts.mapped, counts.duplicate), (1_200, 0));
+    // A process takes some and dies: they come again at once, not after the server's patience.
+    for id in 1_200..1_210 {
+        publish(&context, message(id)).await;
+    }
+    let stream = context.get_stream(STREAM).await.unwrap();
+    let taking: PullConsumer = stream.get_consumer(dezky_ingest::bus::CONSUMER).await.unwrap();
+    let mut taken = taking.fetch().max_messages(7).messages().await.unwrap();
+    while taken.next().await.is_some() {}
+    let mut bus = resume(&delivery, &nats).await;
+    run(&mut bus).await;
+    // What was read and is sent by OCIS once more, as O5 has it, is known.
+    publish(&context, message(3)).await;
+    run(&mut bus).await;
+    let counts = delivery.health.now().counts;
+    assert_eq!((counts.mapped, counts.duplicate), (1_210, 1));
+    assert_eq!(scratch.ids().await.len(), 1_210);
     scratch.finish().await;
 }
 
@@ -167,8 +188,33 @@ async fn a_stream_that_was_made_anew_is_noticed() {
 #[tokio::test]
 async fn a_bus_that_is_away_says_where_it_was_looked_for() {
     let scratch = Scratch::new().await;
-    let settings = BusSettings { url: "nats://127.0.0.1:1".to_owned(), user_and_password: None };
+    let settings = BusSettings::new("nats://127.0.0.1:1", None).unwrap();
     let problem = Bus::resume(scratch.delivery("ocis"), &settings).await.err().unwrap();
     assert!(problem.advice.contains("OCIS_NATS_URL"), "{problem:?}");
+    scratch.finish().await;
+}
+
+#[tokio::test]
+async fn who_must_say_who_they_are_does_and_is_never_shown() {
+    let (nats, scratch) = (Nats::start_with(&["--user", "audit", "--pass", "s3cr3t"]).await, Scratch::new().await);
+    let delivery = scratch.delivery("ocis");
+    let named = |user: &str| (user.to_owned(), "s3cr3t".to_owned());
+    let with_user = nats.url.replace("nats://", "nats://audit:s3cr3t@");
+    for settings in [BusSettings::new(&nats.url, None), BusSettings::new(&nats.url, Some(named("other")))] {
+        let refused = Bus::resume(delivery.clone(), &settings.unwrap()).await.err().unwrap();
+        assert!(refused.message.contains("does not know us") && refused.advice.contains("ocis.nats_user"), "{refused}");
+        assert!(!refused.to_string().contains("s3cr3t"), "{refused}");
+    }
+    for settings in [BusSettings::new(&nats.url, Some(named("audit"))), BusSettings::new(&with_user, None)] {
+        let settings = settings.unwrap();
+        assert!(!format!("{settings:?}").contains("s3cr3t"));
+        // It is let in, and finds no stream.
+        let refused = Bus::resume(delivery.clone(), &settings).await.err().unwrap();
+        assert!(refused.message.contains(STREAM), "{refused}");
+    }
+    assert_eq!(BusSettings::new(&with_user, Some(named("audit"))).err(), Some(InvalidBusUrl::TwoUsers));
+    for bad in ["", "http://a", "nats://", "a b"] {
+        assert!(BusSettings::new(bad, None).is_err(), "{bad}");
+    }
     scratch.finish().await;
 }

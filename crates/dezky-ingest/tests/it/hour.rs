@@ -9,14 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use dezky_audit_core::source::stalwart::AllowList;
 use dezky_ingest::authentik::{self, Client, Memory, PollSettings, Token};
-use dezky_ingest::stalwart::{Emptying, Inbox, InboxLimits, Sender, StalwartIntake, WebhookKey};
 use dezky_ingest::tail::FileTail;
+use dezky_ingest::webhook::{Emptying, Form, Inbox, InboxLimits, Intake, Proof, Sender, SignatureKey};
 use dezky_ingest::{Delivery, Progress, Work};
 use futures_util::stream;
 use tokio::sync::Notify;
 
-use super::fake_authentik::{FakeAuthentik, Row, TOKEN};
 use super::scratch::{Scratch, line, number};
+use dezky_testkit::authentik_server::{FakeAuthentik, Row, TOKEN};
 
 /// 2026-11-20T09:00:00Z in microseconds.
 const START: u64 = 1_795_165_200_000_000;
@@ -66,7 +66,7 @@ async fn an_hour_of_traffic_and_faults_ends_with_every_event_once() {
     let path = folder.path().join("audit.log");
     let rotated = folder.path().join("audit.log.1");
     let server = FakeAuthentik::start().await;
-    let key = WebhookKey::new("key").unwrap();
+    let key = SignatureKey::of_stalwart("key").unwrap();
 
     let (mut lines, mut rows, mut mails) = (0, 0_u64, 0_u64);
     let mut hidden: Vec<(u64, Row)> = Vec::new();
@@ -126,9 +126,9 @@ async fn an_hour_of_traffic_and_faults_ends_with_every_event_once() {
         }
         if !pending.is_empty() {
             let body = format!(r#"{{"events":[{}]}}"#, pending.join(","));
-            let intake = StalwartIntake::new(Some(key.clone()), Arc::clone(&inbox), Arc::new(Notify::new()));
+            let intake = Intake::new(Proof::Signature(key.clone()), Arc::clone(&inbox), Arc::new(Notify::new()));
             let signature = key.sign(body.as_bytes());
-            let sender = Sender { signature: Some(signature.as_bytes()), peer: [203, 0, 113, 9].into() };
+            let sender = Sender { proof: Some(signature.as_bytes()), peer: [203, 0, 113, 9].into(), passed_on: false };
             let pieces = stream::iter([Ok::<_, std::io::Error>(Bytes::from(body))]);
             // It does not always reach us, nor our answer them.
             if dice.below(10) > 0 || last {
@@ -151,8 +151,8 @@ async fn an_hour_of_traffic_and_faults_ends_with_every_event_once() {
             }
             work(&mut poll, &mut dice).await;
         }
-        let allow = Arc::new(AllowList::default());
-        emptying.get_or_insert_with(|| Emptying::new(delivery("stalwart"), Arc::clone(&inbox), allow));
+        let form = Arc::new(Form::Stalwart(AllowList::default()));
+        emptying.get_or_insert_with(|| Emptying::new(delivery("stalwart"), Arc::clone(&inbox), form));
         work(&mut emptying, &mut dice).await;
         match second % 600 {
             295 => {
@@ -180,7 +180,8 @@ async fn an_hour_of_traffic_and_faults_ends_with_every_event_once() {
         let poll =
             authentik::Poll::resume(scratch.delivery("authentik"), Arc::clone(&client), PollSettings::default(), memory.clone());
         super::scratch::run(&mut poll.await.unwrap()).await;
-        let mut emptying = Emptying::new(scratch.delivery("stalwart"), Arc::clone(&inbox), Arc::new(AllowList::default()));
+        let form = Arc::new(Form::Stalwart(AllowList::default()));
+        let mut emptying = Emptying::new(scratch.delivery("stalwart"), Arc::clone(&inbox), form);
         super::scratch::run(&mut emptying).await;
     }
 

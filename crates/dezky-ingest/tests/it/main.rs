@@ -16,9 +16,14 @@ mod tails;
 // Stalwart's webhook: signatures, the inbox, a sender that retries, batches and discards.
 mod webhooks;
 
+// Anything that can POST: signatures, tokens, forms of bodies, ids.
+mod generic;
+
 // Authentik: a fake server that behaves as the contract says, its traps included.
 mod authentik;
-mod fake_authentik;
+
+// Authentik once a day: what was changed or deleted there; and who joined or left a group.
+mod sweeps;
 
 // OCIS's bus: a real nats-server.
 mod bus;

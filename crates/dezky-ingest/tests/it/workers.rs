@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dezky_audit::{Clock, SystemRandomness};
-use dezky_ingest::{Delivery, Pace, Problem, Progress, State, Work, Worker};
+use dezky_ingest::{Delivery, Holders, Pace, Problem, Progress, State, Work, Worker};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -54,8 +54,12 @@ fn script(scratch: &Scratch, outcome: fn(usize) -> Result<Progress, Problem>) ->
 }
 
 fn spawn(script: &Script) -> Worker {
+    spawn_as("first", script)
+}
+
+fn spawn_as(name: &str, script: &Script) -> Worker {
     let script = script.clone();
-    Worker::spawn(script.delivery.clone(), Arc::new(SystemRandomness), PACE, move || {
+    Worker::spawn(script.delivery.clone(), Arc::new(SystemRandomness), PACE, Holders::One(name.into()), move || {
         script.made.fetch_add(1, Ordering::SeqCst);
         let script = script.clone();
         async move { Ok(Scripted(script)) }
@@ -126,7 +130,7 @@ async fn two_workers_of_one_source_take_turns_only_when_one_ends() {
     let (script, mut seen) = script(&scratch, |_| Ok(Progress::CaughtUp));
     let first = spawn(&script);
     seen.recv().await.unwrap();
-    let second = spawn(&script);
+    let second = spawn_as("second", &script);
     for _ in 0..4 {
         seen.recv().await.unwrap();
     }

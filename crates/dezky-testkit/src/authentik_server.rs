@@ -1,7 +1,7 @@
-//! Authentik's events API as the contract has it: unknown filters ignored, page sizes clamped, searches that are not
-//! understood taken for words, pages that are gone.
+//! Authentik's API as the contract has it: unknown filters ignored, page sizes clamped, searches that are not understood taken for
+//! words, pages that are gone. It lives as long as the runtime that it was started on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use dezky_audit_core::time::Timestamp;
@@ -9,14 +9,14 @@ use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub(crate) const TOKEN: &str = "the-token";
+pub const TOKEN: &str = "the-token";
 
 #[derive(Clone)]
-pub(crate) struct Row {
-    pub(crate) pk: String,
+pub struct Row {
+    pub pk: String,
     /// In microseconds since 1970.
-    pub(crate) created: u64,
-    pub(crate) rest: String,
+    pub created: u64,
+    pub rest: String,
 }
 
 impl Row {
@@ -31,40 +31,46 @@ impl Row {
 
 type Before = Box<dyn FnMut(&mut State, usize) + Send>;
 
-pub(crate) struct State {
+pub struct State {
     /// In no order.
-    pub(crate) rows: Vec<Row>,
-    pub(crate) has_query_language: bool,
-    pub(crate) max_page: usize,
+    pub rows: Vec<Row>,
+    pub has_query_language: bool,
+    pub max_page: usize,
+    /// By id: the name, and the members.
+    pub groups: BTreeMap<String, (String, Vec<u64>)>,
+    /// A group that the list passes over, as one that moves may.
+    pub hidden: Option<String>,
     /// What every request is answered with, if anything.
-    pub(crate) refusal: Option<(u16, String)>,
-    pub(crate) requests: Vec<String>,
+    pub refusal: Option<(u16, String)>,
+    pub requests: Vec<String>,
     /// Runs before each request.
-    pub(crate) before: Option<Before>,
+    pub before: Option<Before>,
     sorted: bool,
 }
 
 impl State {
-    pub(crate) fn add(&mut self, row: Row) {
+    pub fn add(&mut self, row: Row) {
         self.rows.push(row);
         self.sorted = false;
     }
 }
 
 #[derive(Clone)]
-pub(crate) struct FakeAuthentik {
-    pub(crate) url: String,
+pub struct FakeAuthentik {
+    pub url: String,
     state: Arc<Mutex<State>>,
 }
 
 impl FakeAuthentik {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let state = State {
             rows: Vec::new(),
             has_query_language: true,
             max_page: 100,
+            groups: BTreeMap::new(),
+            hidden: None,
             refusal: None,
             requests: Vec::new(),
             before: None,
@@ -82,7 +88,7 @@ impl FakeAuthentik {
         server
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
@@ -126,6 +132,9 @@ impl FakeAuthentik {
             return (403, r#"{"detail":"Authentication credentials were not provided."}"#.to_owned());
         }
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        if let Some(rest) = path.strip_prefix("/api/v3/core/groups/") {
+            return groups(&state, rest.trim_end_matches('/'), query);
+        }
         let Some(rest) = path.strip_prefix("/api/v3/events/events/") else { return (404, "<html>".to_owned()) };
         if !rest.is_empty() {
             let pk = percent_decode_str(rest.trim_end_matches('/')).decode_utf8().unwrap().into_owned();
@@ -177,14 +186,47 @@ fn list(state: &mut State, query: &str) -> (u16, String) {
     let length = rows.len().saturating_sub(start).min(size);
     let at = |n: usize| if goes_down { rows.len() - 1 - n } else { n };
     let results: Vec<_> = (start..start + length).map(|n| rows[at(n)].json()).collect();
+    envelope(page, pages, rows.len(), start, &results)
+}
+
+fn envelope(page: usize, pages: usize, count: usize, start: usize, results: &[String]) -> (u16, String) {
     let next = if page < pages { page + 1 } else { 0 };
     let body = format!(
-        r#"{{"pagination":{{"next":{next},"previous":{},"count":{},"current":{page},"total_pages":{pages},"start_index":{},"end_index":{}}},"results":[{}],"autocomplete":{{}}}}"#,
+        r#"{{"pagination":{{"next":{next},"previous":{},"count":{count},"current":{page},"total_pages":{pages},"start_index":{},"end_index":{}}},"results":[{}],"autocomplete":{{}}}}"#,
         page - 1,
-        rows.len(),
         start + usize::from(!results.is_empty()),
         start + results.len(),
         results.join(",")
     );
     (200, body)
+}
+
+/// The list of groups, or one of them.
+fn groups(state: &State, pk: &str, query: &str) -> (u16, String) {
+    let json = |pk: &String, (name, users): &(String, Vec<u64>)| {
+        let people: Vec<_> = users
+            .iter()
+            .map(|user| format!(r#"{{"pk":{user},"username":"u{user}","email":"u{user}@corp.example","attributes":{{}}}}"#))
+            .collect();
+        format!(
+            r#"{{"pk":"{pk}","num_pk":1,"name":"{name}","is_superuser":false,"parents":[],"users":{users:?},"users_obj":[{}]}}"#,
+            people.join(",")
+        )
+    };
+    if !pk.is_empty() {
+        let found = state.groups.get_key_value(pk);
+        return found.map_or_else(
+            || (404, r#"{"detail":"No Group matches the given query."}"#.to_owned()),
+            |(pk, group)| (200, json(pk, group)),
+        );
+    }
+    let page = query.split('&').find_map(|pair| pair.strip_prefix("page=")).map_or(1, |page| page.parse::<usize>().unwrap());
+    let listed: Vec<_> = state.groups.iter().filter(|(pk, _)| state.hidden.as_ref() != Some(pk)).collect();
+    let pages = listed.len().div_ceil(state.max_page).max(1);
+    if page > pages {
+        return (404, r#"{"detail":"Invalid page."}"#.to_owned());
+    }
+    let start = (page - 1) * state.max_page;
+    let results: Vec<_> = listed.iter().skip(start).take(state.max_page).map(|(pk, group)| json(pk, group)).collect();
+    envelope(page, pages, listed.len(), start, &results)
 }

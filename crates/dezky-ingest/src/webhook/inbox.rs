@@ -125,6 +125,10 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
+    pub(super) fn fits_in_memory(&self, piece: &[u8]) -> bool {
+        self.file.is_none() && self.memory.len() + piece.len() <= IN_MEMORY
+    }
+
     pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), Refused> {
         let InboxLimits { body, all } = self.inbox.limits;
         let length = piece.len() as u64;
@@ -136,7 +140,7 @@ impl Arriving {
         if before + length > all {
             return Err(Refused::Full { limit: all });
         }
-        if self.file.is_none() && self.memory.len() + piece.len() <= IN_MEMORY {
+        if self.fits_in_memory(piece) {
             self.memory.extend_from_slice(piece);
             return Ok(());
         }
