@@ -15,7 +15,8 @@ async fn filled() -> (Home, Server) {
     for n in 0..20 {
         server.post(&event(n)).await;
     }
-    server.request(reqwest::Method::POST, "/audit/checkpoint").send().await.unwrap();
+    // Which takes a checkpoint.
+    server.request(reqwest::Method::GET, "/audit/export").send().await.unwrap().text().await.unwrap();
     // The search copy follows within a second; what is changed before it came is what it copies.
     while sql(&server.dir, "SELECT (SELECT count(*) FROM search) < (SELECT size FROM log)") == "1" {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use crate::backend::Backend;
 use crate::legacy;
 use crate::settings::{Given, SETTINGS, Setting, SettingError};
+use crate::token::{Deed, TokenCommand};
 
 /// Names the TOML file where `--config` does not.
 pub(crate) const CONFIG_VARIABLE: &str = "AUDIT_CONFIG";
@@ -30,6 +31,8 @@ pub(crate) enum Command {
         source: String,
         file: PathBuf,
     },
+    /// Tokens of services.
+    Token(TokenCommand),
     /// An older collection goes into the log; from its beginning if `again`.
     MigrateLegacy {
         from: legacy::Origin,
@@ -75,9 +78,29 @@ fn asked(matches: &ArgMatches) -> (Command, &ArgMatches) {
             };
             (Command::MigrateLegacy { from, again: matches.get_flag("again") }, matches)
         }
+        Some(("token", matches)) => token(matches),
         Some((_, matches)) => (Command::Serve, matches),
         None => (Command::Serve, matches),
     }
+}
+
+fn token(matches: &ArgMatches) -> (Command, &ArgMatches) {
+    let (name, matches) = matches.subcommand().expect("clap requires it");
+    let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
+    let required = |name: &str| text(name).expect("clap requires it");
+    let deed = match name {
+        "create" => Deed::Create {
+            name: required("name"),
+            role: required("role"),
+            tenants: matches.get_many("tenant").into_iter().flatten().cloned().collect(),
+            source: text("source"),
+            days: matches.get_one("days").copied(),
+        },
+        "revoke" => Deed::Revoke { id: required("id") },
+        _ => Deed::List,
+    };
+    let token_file = matches.get_one::<PathBuf>("token-file").cloned();
+    (Command::Token(TokenCommand { url: text("url"), token_file, deed }), matches)
 }
 
 /// The variables that are, or look like, settings.
@@ -139,6 +162,30 @@ fn command() -> clap::Command {
                 .action(ArgAction::SetTrue)
                 .help("Begin at the oldest event again; what is in the log already stays as it is"),
         );
+    let word =
+        |name: &'static str, value: &'static str, help: &'static str| Arg::new(name).long(name).value_name(value).help(help);
+    let asking = |command: clap::Command| {
+        let url =
+            word("url", "URL", "The service; default: where the settings say that it listens. https, or http on this machine");
+        let token = word("token-file", "FILE", "A file with a token of the role operator; default: the operator's own");
+        with_settings(command.arg(url).arg(token.value_parser(value_parser!(PathBuf))))
+    };
+    let create = clap::Command::new("create")
+        .about("Make a token; it is printed once and never again")
+        .arg(word("name", "TEXT", "What it is for").required(true))
+        .arg(word("role", "ROLE", "operator, auditor, tenant-auditor or recorder").required(true))
+        .arg(word("tenant", "SLUG", "A tenant of a tenant-auditor; may be given more than once").action(ArgAction::Append))
+        .arg(word("source", "SLUG", "The source of a recorder"))
+        .arg(word("days", "N", "How long it lives: 1 to 365, default 90").value_parser(value_parser!(u16)));
+    let revoke =
+        clap::Command::new("revoke").about("Revoke a token, for ever").arg(Arg::new("id").value_name("ID").required(true));
+    let token = clap::Command::new("token")
+        .about("Tokens of services, by asking the running service as its operator")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(asking(create))
+        .subcommand(asking(clap::Command::new("list").about("List all tokens with their last use")))
+        .subcommand(asking(revoke));
     let migrate = clap::Command::new("migrate")
         .about("Take events from elsewhere into the log")
         .subcommand_required(true)
@@ -173,6 +220,7 @@ fn command() -> clap::Command {
         .subcommand(with_settings(copy))
         .subcommand(migrate)
         .subcommand(ingest)
+        .subcommand(token)
 }
 
 fn place(name: &'static str, help: &'static str) -> Arg {

@@ -1,5 +1,6 @@
 //! The service: `platform-api serve` runs it, `platform-api check-config` says how it would run. Beside it what an operator
-//! does once: make keys, copy a log to another store, take an older collection in, try how samples of a source would be mapped.
+//! does now and then: make keys, copy a log to another store, take an older collection in, try how samples of a source would be
+//! mapped, give services their tokens.
 
 mod backend;
 mod bar;
@@ -13,6 +14,7 @@ mod placement;
 mod samples;
 mod settings;
 mod sources;
+mod token;
 mod wire;
 
 use std::io::{self, Write as _};
@@ -45,6 +47,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::CheckConfig => io::stdout().write_all(settings.shown(&given).as_bytes())?,
         Command::Copy { from, to } => return once::copy(&from, &to, &settings),
         Command::MigrateLegacy { from, again } => return once::migrate_legacy(&from, again, settings),
+        Command::Token(command) => return token::run(command, &settings),
         Command::Serve | Command::MakeKeys { .. } | Command::TrySamples { .. } => wire::serve(settings)?,
     }
     Ok(ExitCode::SUCCESS)

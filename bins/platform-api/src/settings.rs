@@ -3,6 +3,7 @@
 //! What was typed is gathered as text with the place that it came from ([`Given`]), then read into types
 //! ([`Settings`]): flags go before the environment, that before the file, that before the default.
 
+mod access;
 mod file;
 mod generic;
 mod given;
@@ -111,7 +112,15 @@ impl Settings {
         Ok(Self {
             listen: given.required("listen", value::address)?,
             trace_filter: given.required("trace.filter", value::filter)?,
-            http: HttpConfig { trusted_proxies, bootstrap_token, limits },
+            http: HttpConfig {
+                trusted_proxies,
+                bootstrap_token,
+                oidc: access::oidc(given)?,
+                limits,
+                rates: access::rates(given)?,
+                record_views: given.required("audit.record_views", value::yes_or_no)?,
+                tls: access::tls(given)?,
+            },
             sources: SourceSettings {
                 enabled: given.required("ingest.enabled", value::yes_or_no)?,
                 authentik: authentik(given)?,

@@ -67,7 +67,8 @@ async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let token = settings.operator_token.clone().unwrap_or_else(|| dir.path().join("operator.token"));
     let (http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
     let log = open_log(settings, &dir).await?;
-    say_where(&log, listener.local_addr().context("the address is not known")?, &token)?;
+    let scheme = if http.tls.is_some() { "https" } else { "http" };
+    say_where(&log, scheme, listener.local_addr().context("the address is not known")?, &token)?;
     let drain_time = http.limits.drain_time;
     let platform = Platform::start(log.clone(), Arc::new(SystemClock));
     let (sources, workers) = sources::start(sources, &log, &platform, dir.path()).await?;
@@ -100,20 +101,20 @@ fn warn(settings: &Settings) {
     for name in &settings.strangers {
         tracing::warn!(name, "this variable is no setting of this program and means nothing here");
     }
-    if !settings.listen.ip().is_loopback() {
-        tracing::warn!(listen = %settings.listen, "others can reach this, and there is no TLS: put a proxy that has it before");
+    if !settings.listen.ip().is_loopback() && settings.http.tls.is_none() {
+        tracing::warn!(listen = %settings.listen, "others can reach this, and there is no TLS: set http.tls_certificate, or put a proxy that has it before");
     }
 }
 
 /// Where the service is, whose log it is, and how to get in.
-fn say_where(log: &AuditLog, address: SocketAddr, token: &Path) -> anyhow::Result<()> {
-    let mut text = format!("listening on  http://{address}\nlog           {}\n", log.origin());
+fn say_where(log: &AuditLog, scheme: &str, address: SocketAddr, token: &Path) -> anyhow::Result<()> {
+    let mut text = format!("listening on  {scheme}://{address}\nlog           {}\n", log.origin());
     for key in log.keys() {
         text.push_str(&format!("key           {}  ({}, since {})\n", key.vkey, key.algorithm.as_str(), key.since));
     }
     text.push_str(&format!(
         "token         {token}\n\n\
-         curl -H \"Authorization: Bearer $(cat {quoted})\" -H 'Content-Type: application/json' http://{address}/audit/events \\\n  \
+         curl -H \"Authorization: Bearer $(cat {quoted})\" -H 'Content-Type: application/json' {scheme}://{address}/audit/events \\\n  \
          -d '{{\"action\":\"tenant.created\",\"outcome\":\"success\",\"source\":\"platform-api\",\"actorType\":\"operator\",\"tenantSlug\":\"acme\"}}'\n",
         token = token.display(),
         quoted = quoted(&token.display().to_string()),

@@ -28,7 +28,7 @@ fn main() {
     let servers = Builder::new_multi_thread().enable_all().build().unwrap();
     let log = servers.block_on(AuditLog::open_in(dir.path(), Config::in_dir(dir.path()))).unwrap();
     let app = App::new(log, Credentials::load_or_create(dir.path()).unwrap(), HttpConfig::default());
-    let discarding = Router::new().route("/audit/events", admit(post(discard), &app, Rule::Operator, Pace::Prompt));
+    let discarding = Router::new().route("/audit/events", admit(post(discard), &app, Rule::Recorder, Pace::Prompt));
     let storing = start(&servers, &app, router(app.clone()));
     let discarding = start(&servers, &app, around(discarding, app.clone()));
 

@@ -1,9 +1,11 @@
 //! On whose behalf a request changes something.
 
+use std::net::IpAddr;
+
 use axum::extract::FromRequestParts;
 use dezky_audit_core::event::{Actor, Client, PartText};
 use dezky_audit_core::ids::ActorType;
-use dezky_platform::Acting;
+use dezky_platform::{Acting, Role};
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
@@ -22,6 +24,24 @@ const ACTOR_NAME: &str = "dezky-actor-name";
 /// `Dezky-Actor-Name` (UTF-8, percent-encoded); else it is the token's holder.
 pub(crate) struct OnBehalf(pub(crate) Acting);
 
+impl OnBehalf {
+    /// The caller by itself, whoever it says that it acts for.
+    pub(crate) fn itself(caller: &Caller, headers: &HeaderMap, ip: Option<IpAddr>) -> Result<Acting, Problem> {
+        let actor = actor(&HeaderMap::new(), caller)?;
+        let actor_type = ActorType::new(match caller.role {
+            _ if caller.is_service() => "service",
+            Role::Operator => "operator",
+            _ => "user",
+        });
+        let actor_type = actor_type.map_err(|error| Problem::internal(&error))?;
+        Ok(Acting { actor_type, actor, client: Client { ip, user_agent: user_agent(headers) } })
+    }
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<PartText> {
+    headers.get(USER_AGENT).and_then(|value| PartText::new(value.to_str().ok()?).ok())
+}
+
 impl<S: Sync> FromRequestParts<S> for OnBehalf {
     type Rejection = Problem;
 
@@ -32,7 +52,7 @@ impl<S: Sync> FromRequestParts<S> for OnBehalf {
         let actor_type = ActorType::new(if by_itself { "service" } else { "operator" });
         let actor_type = actor_type.map_err(|error| Problem::internal(&error))?;
         let ip = parts.extensions.get().map(|ClientAddress(address)| *address);
-        let user_agent = parts.headers.get(USER_AGENT).and_then(|value| PartText::new(value.to_str().ok()?).ok());
+        let user_agent = user_agent(&parts.headers);
         Ok(Self(Acting { actor_type, actor, client: Client { ip, user_agent } }))
     }
 }

@@ -11,6 +11,8 @@ use crate::config::HttpConfig;
 use crate::credentials::Credentials;
 use crate::handlers::LastProbe;
 use crate::metrics::HttpMetrics;
+use crate::rates::Rates;
+use crate::refusals::Refusals;
 use crate::sources::Sources;
 
 /// The log, and what the server needs around it. Cheap to clone.
@@ -25,6 +27,9 @@ pub struct Parts {
     pub(crate) credentials: Credentials,
     pub(crate) config: HttpConfig,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) rates: Rates,
+    /// Credentials that were not accepted.
+    pub(crate) refusals: Arc<Refusals>,
     /// A permit for each request that is being answered, the public ones excepted.
     pub(crate) requests: Semaphore,
     /// A permit for each byte of a posted body that is in memory.
@@ -51,6 +56,8 @@ impl App {
             exports: Arc::new(Semaphore::new(limits.exports)),
             last_probe: Mutex::new(None),
             metrics: HttpMetrics::new(log.clone(), sources.clone(), &limits),
+            rates: Rates::new(config.rates),
+            refusals: Refusals::new(log.clone()),
             platform,
             sources,
             log,

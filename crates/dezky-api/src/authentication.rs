@@ -9,12 +9,13 @@ use http::header::AUTHORIZATION;
 use crate::app::App;
 use crate::caller::{Caller, Principal};
 use crate::config::BootstrapToken;
+use crate::oidc::OidcError;
 use crate::problem::{Code, Problem};
 
 /// The caller, by the bearer token (RFC 6750, section 2.1) in the request's only `Authorization` header. `peer` is the address at
 /// the other end of the socket.
 ///
-/// Whoever sends a token that is not accepted is told just that; why is told to the server's log.
+/// Whoever sends a token that is not accepted is told just that; why is the problem's cause, for the server's log.
 ///
 /// # Errors
 /// `Unauthorized`.
@@ -34,6 +35,16 @@ pub(crate) async fn caller(app: &App, headers: &HeaderMap, peer: Option<IpAddr>)
 async fn principal(app: &App, token: &[u8], peer: Option<IpAddr>) -> Result<Principal, Problem> {
     if app.credentials.operator_token.matches(token) {
         return bootstrap(app.config.bootstrap_token, peer);
+    }
+    // Tokens of services hold no dot, signed ones hold two.
+    if let (Some(oidc), true, Ok(token)) = (&app.config.oidc, token.contains(&b'.'), str::from_utf8(token)) {
+        return oidc.principal(token).await.map_err(|error| match error {
+            OidcError::Refused(reason) => refused(&reason),
+            OidcError::NoRole => Problem::new(Code::Forbidden, "none of your groups has a role here"),
+            OidcError::NoKeys { .. } => {
+                Problem::new(Code::IssuerUnavailable, "the issuer of the token cannot be asked for its keys now").cause(&error)
+            }
+        });
     }
     match app.platform.tokens().accepted(token).await? {
         Ok(token) => Ok(service(&token)),
@@ -55,10 +66,9 @@ fn bootstrap(accepted: BootstrapToken, peer: Option<IpAddr>) -> Result<Principal
     }
 }
 
-/// The same for everybody; `reason` goes to the server's log.
+/// The same for everybody; `reason` is for the server's log.
 fn refused(reason: &str) -> Problem {
-    tracing::info!(reason, "a token was not accepted");
-    Problem::new(Code::Unauthorized, "the token was not accepted").with_token()
+    Problem::new(Code::Unauthorized, "the token was not accepted").with_token().because(reason)
 }
 
 #[cfg(test)]

@@ -1,16 +1,45 @@
 //! How the server behaves: limits and trust, all with defaults.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::oidc::Oidc;
+use crate::server::Tls;
+
 /// Settings of the HTTP side.
 #[derive(Debug, Clone, Default)]
 pub struct HttpConfig {
-    /// Peers whose `X-Forwarded-For` is believed. Empty: nobody's.
+    /// Peers whose `X-Forwarded-For` and `Forwarded` are believed. Empty: nobody's.
     pub trusted_proxies: Vec<IpNet>,
     pub bootstrap_token: BootstrapToken,
+    /// Who names people; `None`: only tokens of this service are accepted.
+    pub oidc: Option<Oidc>,
     pub limits: Limits,
+    pub rates: RateLimits,
+    /// Whether it is recorded that a person looked at events, or exported them.
+    pub record_views: bool,
+    /// A certificate and its key; `None`: TLS ends before this server, or nowhere.
+    pub tls: Option<Tls>,
+}
+
+/// How often. Recording, webhooks and health are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Requests of one caller.
+    pub caller_per_second: NonZeroU32,
+    /// Requests from one address; of IPv6, from one network of 64 bits.
+    pub address_per_second: NonZeroU32,
+    /// Tokens from one address that are not accepted; more are answered with 429.
+    pub failures_per_minute: NonZeroU32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        let n = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        Self { caller_per_second: n(2_000), address_per_second: n(5_000), failures_per_minute: n(120) }
+    }
 }
 
 /// From where the operator's token is accepted: by the address at the other end of the socket, so that a proxy on this machine

@@ -24,14 +24,19 @@ mod caller;
 mod client_address;
 mod config;
 mod credentials;
+mod denials;
 mod handlers;
 mod idempotency;
 mod layers;
 mod metrics;
 mod nearest;
+mod oidc;
+mod outgoing;
 mod parameters;
 mod posted;
 mod problem;
+mod rates;
+mod refusals;
 mod routes;
 mod secret_file;
 mod server;
@@ -39,14 +44,16 @@ mod sources;
 
 // The public interface is:
 pub use app::App;
-pub use client_address::client_address;
-pub use config::{BootstrapToken, HttpConfig, Limits};
+pub use client_address::{Forwarding, UnclearAddress, client_address};
+pub use config::{BootstrapToken, HttpConfig, Limits, RateLimits};
 pub use credentials::{Credentials, OperatorToken};
 pub use nearest::nearest;
+pub use oidc::{InvalidIssuer, InvalidRoles, Oidc, OidcConfig, RoleMap};
+pub use outgoing::{Outgoing, OutgoingError};
 pub use problem::Code;
 pub use routes::{Pace, ROUTES, Route, Rule, router};
 pub use secret_file::SecretFileError;
-pub use server::{Stopped, serve};
+pub use server::{Stopped, Tls, TlsError, serve};
 pub use sources::Sources;
 
 /// Doors for benches: the same server with another handler. Not part of the interface.

@@ -69,6 +69,17 @@ impl Problem {
         self
     }
 
+    pub(crate) const fn is_of_a_token(&self) -> bool {
+        self.token_sent
+    }
+
+    /// A cause that is no error.
+    #[must_use]
+    pub(crate) fn because(mut self, reason: &str) -> Self {
+        self.cause = Some(reason.to_owned());
+        self
+    }
+
     #[must_use]
     pub(crate) fn cause(mut self, error: &dyn std::error::Error) -> Self {
         self.cause = Some(chain(error));

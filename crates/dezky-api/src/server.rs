@@ -1,6 +1,7 @@
 //! Sockets in, requests to the router, and an orderly end.
 
 mod stall;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -24,6 +26,7 @@ use crate::layers::Peer;
 use crate::metrics::Held;
 use crate::routes::router;
 use stall::Stalling;
+pub use tls::{Tls, TlsError};
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +55,19 @@ pub async fn serve_router(listener: TcpListener, app: App, router: Router, shutd
             // Those that ended are let go of while the server runs, not only when it ends.
             Some(_) = connections.join_next() => continue,
         };
-        let connection = connection(&limits, &router, stream, peer);
-        let (watched, held) = (graceful.watch(connection), app.metrics.connect());
-        connections.spawn(run(watched, place, held));
+        let (watcher, held) = (graceful.watcher(), app.metrics.connect());
+        let (tls, router) = (app.config.tls.clone(), router.clone());
+        connections.spawn(async move {
+            prompt(&stream);
+            match tls {
+                None => run(watcher.watch(connection(&limits, &router, stream, peer)), place, held).await,
+                Some(tls) => match tokio::time::timeout(limits.head_time, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => run(watcher.watch(connection(&limits, &router, stream, peer)), place, held).await,
+                    Ok(Err(error)) => tracing::debug!(cause = %error, "no TLS connection came about"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
+            }
+        });
     }
     drop(listener);
     let drained = tokio::time::timeout(limits.drain_time, graceful.shutdown()).await;
@@ -78,17 +91,20 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (Option<Owne
     }
 }
 
-/// One connection, within the limits on its heads and on its patience.
-fn connection(
-    limits: &Limits,
-    router: &Router,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> impl GracefulConnection<Error = hyper::Error> + Send + 'static {
-    // Answers are short and written at once: waiting for more to send would only delay them.
+/// Answers are short and written at once: waiting for more to send would only delay them.
+fn prompt(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(cause = %error, "no TCP_NODELAY");
     }
+}
+
+/// One connection, within the limits on its heads and on its patience.
+fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    limits: &Limits,
+    router: &Router,
+    stream: S,
+    peer: SocketAddr,
+) -> impl GracefulConnection<Error = hyper::Error> + Send + use<S> {
     let router = TowerToHyperService::new(router.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer.ip()));

@@ -189,8 +189,12 @@ impl AuditLog {
     /// The event goes to the recorder, or while the store is away to the spool, and from there to the log in order, once.
     /// A draft without `externalId` is given a random one. What [`Fate`] tells may be awaited or dropped.
     pub fn record_best_effort(&self, draft: Draft) -> Fate {
+        self.best_effort(draft, Door::Caller)
+    }
+
+    pub(crate) fn best_effort(&self, draft: Draft, door: Door) -> Fate {
         let (fate, fated) = oneshot::channel();
-        match self.inner.item(draft) {
+        match self.inner.item(draft, door) {
             Ok(Ok((entry, content))) => {
                 let at = self.inner.world.clock.now();
                 self.inner.lane.push(Item { entry, content, at, fate });
@@ -348,14 +352,14 @@ impl Inner {
     }
 
     /// A best-effort event, prepared, and its content for the spool.
-    fn item(&self, mut draft: Draft) -> Result<Result<(Entry, Vec<u8>), RefusalReason>, RecordError> {
+    fn item(&self, mut draft: Draft, door: Door) -> Result<Result<(Entry, Vec<u8>), RefusalReason>, RecordError> {
         if draft.external_id.is_none() {
             let mut bits = [0; 16];
             self.world.random.fill(&mut bits)?;
             draft.external_id = format!("{:032x}", u128::from_be_bytes(bits)).parse().ok();
         }
         let content = draft.content();
-        let entry = self.preparing().entry(draft, 0, Door::Caller, None)?;
+        let entry = self.preparing().entry(draft, 0, door, None)?;
         Ok(entry.map(|entry| (entry, content)))
     }
 }

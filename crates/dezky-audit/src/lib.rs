@@ -22,6 +22,7 @@
 //!
 //! It names no database and no protocol: storage comes in as [`dezky_store::Store`], time and randomness as a [`World`].
 
+mod administration;
 mod archive;
 mod audit_log;
 mod checkpoint;
@@ -47,6 +48,7 @@ mod verify;
 mod world;
 
 // The public interface is:
+pub use administration::{Act, ActBy};
 pub use archive::{ArchivedBatch, SignManifestError};
 pub use audit_log::{AuditLog, Drained};
 pub use checkpoint::CheckpointError;

@@ -111,6 +111,15 @@ pub enum Kept {
     Lost,
 }
 
+impl Fate {
+    pub(crate) fn known(kept: Kept) -> Self {
+        let (fate, fated) = oneshot::channel();
+        // The receiver is held.
+        drop(fate.send(kept));
+        Self(fated)
+    }
+}
+
 impl Future for Fate {
     type Output = Kept;
 

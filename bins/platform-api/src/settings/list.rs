@@ -38,13 +38,13 @@ const fn secret(key: &'static str, value: &'static str, help: &'static str) -> S
 }
 
 /// All of them.
-pub(crate) const SETTINGS: [Setting; 38] = [
+pub(crate) const SETTINGS: [Setting; 49] = [
     setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
     setting(
         "listen",
         "ADDRESS:PORT",
         Some("127.0.0.1:8787"),
-        "Where to listen. There is no TLS: beyond loopback, put a proxy before it",
+        "Where to listen; beyond loopback with TLS (http.tls_certificate), or behind a proxy that has it",
     ),
     setting("log.origin", "NAME", None, "The log's name, for ever, such as audit.example.eu/main; made once where none is given"),
     setting(
@@ -144,13 +144,49 @@ pub(crate) const SETTINGS: [Setting; 38] = [
         "http.trusted_proxies",
         "NETWORKS",
         None,
-        "Peers whose X-Forwarded-For is believed, such as 10.0.0.0/8, commas between",
+        "Peers whose X-Forwarded-For and Forwarded are believed, such as 10.0.0.0/8, commas between",
     ),
     setting(
         "http.bootstrap_token",
         "WHERE",
         None,
         "From where the operator's token is taken, by the socket's address: loopback (the default), anywhere (the default with a database), off",
+    ),
+    setting(
+        "oidc.issuer",
+        "URL",
+        None,
+        "Whose signed tokens name people, exactly as the issuer writes itself, such as https://sso.example.eu/application/o/dezky/",
+    ),
+    setting("oidc.audience", "TEXT", None, "The audience that those tokens are for: with Authentik, the provider's client id"),
+    setting("oidc.roles_claim", "NAME", Some("groups"), "The claim that lists a person's groups"),
+    setting(
+        "oidc.roles",
+        "ROLES",
+        Some("dezky-operator=operator,dezky-auditor=auditor,tenant:{slug}:auditor=tenant-auditor"),
+        "What groups may do: GROUP=ROLE, commas between; {slug} stands for a tenant",
+    ),
+    setting("oidc.clock_skew", "TIME", Some("30s"), "How far the issuer's clock may be off"),
+    setting("http.caller_rate", "N", Some("2000"), "The most requests a second of one caller; recording is not counted"),
+    setting("http.address_rate", "N", Some("5000"), "The most requests a second from one address; recording is not counted"),
+    setting(
+        "http.failure_rate",
+        "N",
+        Some("120"),
+        "Tokens a minute from one address that are not accepted before they are answered with 429",
+    ),
+    setting(
+        "http.tls_certificate",
+        "FILE",
+        None,
+        "A certificate in PEM, with those that lead to its authority behind it; read again when it changes",
+    ),
+    setting("http.tls_key", "FILE", None, "The certificate's key in PEM"),
+    setting(
+        "audit.record_views",
+        "BOOL",
+        Some("false"),
+        "Whether it is recorded that a person looked at events, or exported them",
     ),
     setting("http.connections", "N", Some("1024"), "The most open connections"),
     setting("http.requests", "N", Some("512"), "The most requests answered at once"),

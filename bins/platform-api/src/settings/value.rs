@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -23,6 +24,10 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 /// A number above 0.
 pub(super) fn positive<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
     text.parse().ok().filter(|number| *number >= T::from(1)).ok_or_else(|| "not a number above 0".to_owned())
+}
+
+pub(super) fn above_zero(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| "not a number above 0".to_owned())
 }
 
 /// `127.0.0.1:8787`, `[::1]:8787` or `localhost:8787`.

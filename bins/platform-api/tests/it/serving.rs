@@ -120,3 +120,25 @@ fn a_second_signal_does_not_wait_for_open_requests() {
     let (ok, log) = service.stop_twice();
     assert!(!ok && log.contains("a second signal came"), "{log}");
 }
+
+#[test]
+fn tokens_are_made_listed_and_revoked_from_a_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(dir.path());
+    let token = |args: &[&str]| {
+        let mut command = program();
+        command.arg("token").args(args).args(["--url", &service.url("")]).arg("--data-dir").arg(dir.path());
+        run(&mut command)
+    };
+    let (ok, made, note) = token(&["create", "--name", "Billing", "--role", "recorder", "--source", "billing", "--days", "3"]);
+    assert!(ok && made.starts_with("dzk_") && made.lines().count() == 1, "{made}{note}");
+    assert!(note.contains("never again"), "{note}");
+    let id = &made[4..20];
+    let (_, listed, _) = token(&["list"]);
+    assert!(listed.starts_with(&format!("{id} active recorder:billing until ")) && listed.ends_with(", used never: Billing\n"));
+    assert_eq!(token(&["revoke", id]).1, format!("{id} revoked\n"));
+    let (ok, said, why) = token(&["revoke", id]);
+    assert!(!ok && said.is_empty() && why.contains("was revoked"), "{why}");
+    let (ok, _, why) = token(&["create", "--name", "x", "--role", "root"]);
+    assert!(!ok && why.contains("400"), "{why}");
+}

@@ -2,13 +2,15 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use dezky_audit::{CheckpointRecord, Reason};
+use dezky_audit::{Act, ActBy, CheckpointRecord, Reason};
 use dezky_audit_core::ids::parse_decimal;
+use dezky_platform::Acting;
 use http::HeaderMap;
 use http::header::{ACCEPT, VARY};
 use serde::Serialize;
 
 use super::{RawJson, Text, json};
+use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::{Code, Problem};
@@ -36,8 +38,16 @@ fn written(record: &CheckpointRecord) -> Result<RawJson<Vec<u8>>, Problem> {
     })
 }
 
-/// Signs the log as it is now; the newest checkpoint where nothing is new.
-pub(crate) async fn take(State(app): State<App>, _: Caller) -> Result<RawJson<Vec<u8>>, Problem> {
+/// Signs the log as it is now; the newest checkpoint where nothing is new. That it was asked for is an event, which the checkpoint
+/// covers too: so asking again finds nothing new.
+pub(crate) async fn take(State(app): State<App>, OnBehalf(acting): OnBehalf) -> Result<RawJson<Vec<u8>>, Problem> {
+    let (newest, head) = (app.log.latest_checkpoint().await?, app.log.store().head().await?);
+    if newest.is_none_or(|newest| newest.size < head.size) {
+        let Acting { actor_type, actor, client } = acting;
+        let by = ActBy { actor_type, actor: Some(actor), client: Some(client), tenant: None };
+        // While it waits in the spool, the log is away anyway.
+        app.log.record_act(Act::CheckpointForced, by).await;
+    }
     written(&app.log.checkpoint(Reason::Manual).await?)
 }
 

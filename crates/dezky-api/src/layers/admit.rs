@@ -1,14 +1,25 @@
-//! Who is let in, how many at once, and for how long.
+//! Who is let in, how many at once, how often, and for how long.
 
-use axum::extract::{Request, State};
+use std::net::IpAddr;
+
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use dezky_audit::{Act, ActBy, Scope};
+use http::request::Parts;
+use http::{Extensions, Method};
 
-use super::Peer;
+use super::{ClientAddress, Peer};
+use crate::acting::OnBehalf;
 use crate::app::App;
-use crate::authentication;
+use crate::caller::Caller;
+use crate::client_address::UnclearAddress;
 use crate::problem::{Code, Problem};
 use crate::routes::{Pace, Rule};
+use crate::{authentication, denials};
+
+/// The most characters of a query that an event tells.
+const MAX_QUERY: usize = 1_000;
 
 /// What one route asks of its requests.
 #[derive(Clone)]
@@ -28,24 +39,100 @@ pub(super) async fn admitted(
         // Whether the server lives must be told under load too.
         Rule::Public => None,
         // The handler checks the signature over the body as it comes.
-        Rule::Signed => Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?),
+        Rule::Signed => {
+            clear_address(request.extensions())?;
+            Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?)
+        }
         Rule::Recorder | Rule::Reader | Rule::Auditor | Rule::Operator => {
-            let peer = request.extensions().get().map(|Peer(address)| *address);
-            let caller = authentication::caller(&app, request.headers(), peer).await?;
-            if !rule.admits(caller.role) {
-                return Err(Problem::new(Code::Forbidden, format!("the role {} may not do this", caller.role.as_str())));
-            }
+            let (parts, body) = request.into_parts();
+            let caller = let_in(&app, rule, &parts).await?;
+            request = Request::from_parts(parts, body);
             request.extensions_mut().insert(caller);
             Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?)
         }
     };
+    let viewing = viewing(&app, rule, &request);
     let time = match pace {
-        Pace::Prompt => limits.answer_time,
-        Pace::Upload => limits.body_time + limits.answer_time,
-        Pace::Long => return Ok(next.run(request).await),
+        Pace::Prompt => Some(limits.answer_time),
+        Pace::Upload => Some(limits.body_time + limits.answer_time),
+        Pace::Long => None,
     };
-    let late = |_| Problem::new(Code::TimedOut, format!("there was no answer after {} s", time.as_secs()));
-    tokio::time::timeout(time, next.run(request)).await.map_err(late)
+    let response = match time {
+        Some(time) => {
+            let late = |_| Problem::new(Code::TimedOut, format!("there was no answer after {} s", time.as_secs()));
+            tokio::time::timeout(time, next.run(request)).await.map_err(late)?
+        }
+        None => next.run(request).await,
+    };
+    if let Some((act, by)) = viewing.filter(|_| response.status().is_success()) {
+        drop(app.log.record_act(act, by));
+    }
+    Ok(response)
+}
+
+/// The caller, if the rule admits them, and they do not ask too often.
+async fn let_in(app: &App, rule: Rule, request: &Parts) -> Result<Caller, Problem> {
+    let address = clear_address(&request.extensions)?;
+    let counted = rule != Rule::Recorder;
+    if let Some(address) = address.filter(|_| counted) {
+        app.rates.address(address)?;
+    }
+    let peer = request.extensions.get().map(|Peer(address)| *address);
+    let caller = authentication::caller(app, &request.headers, peer).await.map_err(|problem| failed(app, address, problem))?;
+    if counted {
+        app.rates.caller(&caller.id)?;
+    }
+    if !rule.admits(caller.role) {
+        let acting = OnBehalf::itself(&caller, &request.headers, address)?;
+        let route = request.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        denials::tell(app, &caller, acting, &request.method, route, request.uri.path());
+        return Err(Problem::new(Code::Forbidden, format!("the role {} may not do this", caller.role.as_str())));
+    }
+    Ok(caller)
+}
+
+/// Where the request came from, `None` where nobody knows; refused where proxies say unclear things about it.
+fn clear_address(extensions: &Extensions) -> Result<Option<IpAddr>, Problem> {
+    if let Some(unclear) = extensions.get::<UnclearAddress>() {
+        return Err(Problem::new(Code::InvalidParameter, format!("it is not clear where this request came from: {unclear}")));
+    }
+    Ok(extensions.get().map(|ClientAddress(address)| *address))
+}
+
+/// Counts a token that was not accepted; the reason goes to the server's log, as long as there are not too many.
+fn failed(app: &App, address: Option<IpAddr>, problem: Problem) -> Problem {
+    if !problem.is_of_a_token() {
+        return problem;
+    }
+    app.refusals.note(address);
+    if let Some(Err(too_many)) = address.map(|address| app.rates.failure(address)) {
+        return too_many;
+    }
+    tracing::info!(reason = problem.told_to_the_log(), "a token was not accepted");
+    problem
+}
+
+/// What is recorded if a person gets to see what they asked for.
+fn viewing(app: &App, rule: Rule, request: &Request) -> Option<(Act, ActBy)> {
+    let caller = request.extensions().get::<Caller>().filter(|caller| caller.person.is_some())?;
+    if !app.config.record_views || rule != Rule::Reader || request.method() != Method::GET {
+        return None;
+    }
+    let address = request.extensions().get().map(|ClientAddress(address)| *address);
+    let acting = OnBehalf::itself(caller, request.headers(), address).ok()?;
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let query: String = request.uri().query().unwrap_or_default().chars().take(MAX_QUERY).collect();
+    let act = match route {
+        "/audit/export" => Act::Exported { query },
+        _ => Act::Viewed { route: request.uri().path().chars().take(MAX_QUERY).collect(), query },
+    };
+    // Who looked at a tenant's events is told on that tenant's timeline, where it is one only.
+    let tenant = match &caller.scope {
+        Scope::Tenants(tenants) if tenants.len() == 1 => tenants.first().cloned(),
+        _ => None,
+    };
+    let by = ActBy { actor_type: acting.actor_type, actor: Some(acting.actor), client: Some(acting.client), tenant };
+    Some((act, by))
 }
 
 fn full(requests: usize) -> Problem {

@@ -7,21 +7,22 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, FORWARDED, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::client_address::client_address;
+use crate::client_address::{Forwarding, client_address};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address at the other end of the socket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The address that the request came from, as far as it can be believed.
+/// The address that the request came from, as far as it can be believed; where it is unclear, the request has an
+/// [`crate::UnclearAddress`] instead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
@@ -60,13 +61,23 @@ pub(super) async fn observed(State(app): State<App>, mut request: Request, next:
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = method_label(request.method().as_str());
     let client = request.extensions().get().map(|Peer(address)| {
-        let forwarded = request.headers().get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default());
-        client_address(*address, forwarded, &app.config.trusted_proxies)
+        let values = |name| request.headers().get_all(name).iter().map(text).collect::<Vec<_>>();
+        let (x_forwarded_for, forwarded) = (values(X_FORWARDED_FOR), values(FORWARDED));
+        let forwarding = Forwarding { x_forwarded_for: &x_forwarded_for, forwarded: &forwarded };
+        client_address(*address, forwarding, &app.config.trusted_proxies)
     });
     request.extensions_mut().insert(id.clone());
-    if let Some(address) = client {
-        request.extensions_mut().insert(ClientAddress(address));
-    }
+    let client = match client {
+        Some(Ok(address)) => {
+            request.extensions_mut().insert(ClientAddress(address));
+            Some(address)
+        }
+        Some(Err(unclear)) => {
+            request.extensions_mut().insert(unclear);
+            None
+        }
+        None => None,
+    };
     // The route, not the path: a path names tenants, a query persons.
     let span = tracing::info_span!("request", id = id.as_str(), method, route, client = client.map(tracing::field::display));
     let begun = Instant::now();
@@ -80,6 +91,11 @@ pub(super) async fn observed(State(app): State<App>, mut request: Request, next:
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// What is not ASCII is no address either.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or("?")
 }
 
 /// A method as metrics name it: whatever a client makes up is one.

@@ -29,8 +29,10 @@ pub enum Code {
     EventMismatch,
     TooLarge,
     UnsupportedMediaType,
+    TooManyRequests,
     Overloaded,
     StoreUnavailable,
+    IssuerUnavailable,
     OutcomeUnknown,
     TimedOut,
     Closing,
@@ -41,7 +43,7 @@ pub enum Code {
 
 impl Code {
     /// Each of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidEvents,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -65,8 +67,10 @@ impl Code {
         Self::EventMismatch,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::TooManyRequests,
         Self::Overloaded,
         Self::StoreUnavailable,
+        Self::IssuerUnavailable,
         Self::OutcomeUnknown,
         Self::TimedOut,
         Self::Closing,
@@ -90,8 +94,8 @@ impl Code {
     /// After how long the same request may succeed, where it may.
     pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
         match self {
-            Self::Overloaded => Some(1),
-            Self::StoreUnavailable | Self::TimedOut | Self::OutcomeUnknown | Self::Closing => Some(5),
+            Self::TooManyRequests | Self::Overloaded => Some(1),
+            Self::StoreUnavailable | Self::IssuerUnavailable | Self::TimedOut | Self::OutcomeUnknown | Self::Closing => Some(5),
             _ => None,
         }
     }
@@ -144,8 +148,12 @@ impl Code {
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
+            Self::TooManyRequests => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Overloaded => ("overloaded", StatusCode::SERVICE_UNAVAILABLE, "Too much at once"),
             Self::StoreUnavailable => ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "The store is not available now"),
+            Self::IssuerUnavailable => {
+                ("issuer-unavailable", StatusCode::SERVICE_UNAVAILABLE, "The identity provider is not available now")
+            }
             Self::OutcomeUnknown => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, "The outcome is not known"),
             Self::TimedOut => ("timed-out", StatusCode::SERVICE_UNAVAILABLE, "It took too long"),
             Self::Closing => ("closing", StatusCode::SERVICE_UNAVAILABLE, "The server is closing"),
@@ -161,11 +169,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_distinct_and_every_503_says_when_to_come_back() {
+    fn codes_are_distinct_and_every_429_and_503_says_when_to_come_back() {
         let texts: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(texts.len(), Code::ALL.len());
         for code in Code::ALL {
-            assert_eq!(code.retry_after_seconds().is_some(), code.status() == StatusCode::SERVICE_UNAVAILABLE, "{code:?}");
+            let later = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&code.status());
+            assert_eq!(code.retry_after_seconds().is_some(), later, "{code:?}");
         }
     }
 }

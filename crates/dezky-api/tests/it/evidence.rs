@@ -52,10 +52,13 @@ async fn checkpoints_are_made_on_demand_and_when_something_is_new() {
     served.record(&["a.b"]).await;
     let take = async || Answer::of(served.request(Method::POST, "/audit/checkpoint").send().await.unwrap()).await;
     let made = take().await;
-    assert_eq!((made.status, &made.json()["headSeq"], &made.json()["reason"]), (StatusCode::OK, &json!(1), &json!("manual")));
+    assert_eq!((made.status, &made.json()["headSeq"], &made.json()["reason"]), (StatusCode::OK, &json!(2), &json!("manual")));
+    let event = served.get("/audit?action=audit.checkpoint_forced").await.json()["events"][0].clone();
+    assert_eq!((&event["seq"], &event["source"], &event["actor"]["id"]), (&json!(2), &json!("audit"), &json!("operator")));
+    // Nothing is new: the event is covered too.
     assert_eq!(take().await.text, made.text);
     assert_eq!(served.get("/audit/checkpoint/latest").await.text, made.text);
-    assert_eq!(served.get("/audit/checkpoints/1").await.text, made.text);
+    assert_eq!(served.get("/audit/checkpoints/2").await.text, made.text);
 }
 
 #[tokio::test]
@@ -113,7 +116,7 @@ async fn keys_are_handed_out_as_verifiers_take_them() {
 async fn the_log_verifies_whole_and_from_a_checkpoint() {
     let served = Served::start().await;
     served.record(&["a.one", "a.two"]).await;
-    served.request(Method::POST, "/audit/checkpoint").send().await.unwrap();
+    assert_eq!(served.get("/audit/export").await.text.lines().count(), 2);
     served.record(&["a.three"]).await;
     for path in ["/audit/verify", "/audit/verify?from=2"] {
         let report = served.get(path).await.json();

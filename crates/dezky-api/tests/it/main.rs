@@ -14,6 +14,21 @@ mod roles;
 // Services' tokens: made, used, revoked, expired.
 mod tokens;
 
+// An identity provider that signs with real keys, and misbehaves on demand.
+mod fake_issuer;
+
+// People by their tokens: what is accepted, what is not, and an issuer in trouble.
+mod oidc;
+
+// What is recorded of those who use the log: denied, refused, seen, taken away.
+mod acts;
+
+// 429, and who is never turned away.
+mod rates;
+
+// A certificate, and what cannot be one.
+mod tls;
+
 // POST /audit/events: shapes, receipts, duplicates, conflicts, keys, limits.
 mod posting;
 

@@ -9,3 +9,6 @@ mod mutations;
 
 // A change and its event: a process that ends between them, two processes.
 mod outbox;
+
+// Services' tokens: what a process remembers of them, and for how long.
+mod tokens;

@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use dezky_api::{HttpConfig, Oidc, OidcConfig, RoleMap};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::fake_issuer::{AUDIENCE, FakeIssuer, Signer};
+use crate::served::Served;
+
+/// The events of this query, once there are so many: acts are best-effort events, recorded a moment later.
+async fn events(served: &Served, query: &str, count: usize) -> Vec<Value> {
+    for _ in 0..1_000 {
+        let found = served.get(&format!("/audit?order=asc&{query}")).await.json()["events"].as_array().unwrap().clone();
+        if found.len() >= count {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("there are not {count} events of {query}");
+}
+
+#[tokio::test]
+async fn a_change_that_somebody_has_no_right_to_is_recorded_as_denied() {
+    let served = Served::start().await;
+    let auditor = served.make_token(json!({"name": "a", "role": "auditor"})).await;
+    for (method, path) in
+        [(Method::POST, "/tenants/acme/suspend"), (Method::DELETE, "/tokens/0123"), (Method::POST, "/audit/checkpoint")]
+    {
+        assert_eq!(served.ask(&auditor.token, method, path).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    // Looking where one may not changes nothing, and is none of these.
+    assert_eq!(served.ask(&auditor.token, Method::GET, "/tokens").await.status, StatusCode::FORBIDDEN);
+    let denied = events(&served, "outcome=denied", 3).await;
+    let mut told: Vec<_> = denied.iter().map(|event| (event["action"].as_str().unwrap(), event["actor"]["id"].clone())).collect();
+    told.sort_unstable_by_key(|(action, _)| *action);
+    let by = json!(format!("token:{}", auditor.id));
+    assert_eq!(told, [("audit.access_denied", by.clone()), ("tenant.suspended", by.clone()), ("token.revoked", by)]);
+    let suspended = denied.iter().find(|event| event["action"] == "tenant.suspended").unwrap();
+    assert_eq!((&suspended["resource"]["id"], &suspended["client"]["ip"]), (&json!("acme"), &json!("127.0.0.1")));
+}
+
+#[tokio::test]
+async fn refused_tokens_are_one_event_and_not_one_each() {
+    let served = Served::start().await;
+    for n in 0..30 {
+        assert_eq!(served.ask(&format!("garbage-{n}"), Method::GET, "/audit").await.status, StatusCode::UNAUTHORIZED);
+    }
+    let told = events(&served, "action=audit.login_refused", 1).await;
+    assert_eq!(told.len(), 1);
+    let data = &told[0]["metadata"]["data"];
+    assert_eq!((&data["count"], &data["addresses"]), (&json!(1), &json!(["127.0.0.1"])));
+    assert_eq!((&told[0]["actorType"], &told[0]["source"]), (&json!("anonymous"), &json!("audit")));
+}
+
+#[tokio::test]
+async fn that_a_person_looked_is_recorded_where_that_is_wanted() {
+    let (issuer, signer) = (FakeIssuer::start().await, Signer::ec("k"));
+    issuer.publish(&[&signer]);
+    let oidc = OidcConfig {
+        issuer: issuer.url.clone(),
+        audience: AUDIENCE.to_owned(),
+        roles_claim: "groups".to_owned(),
+        roles: RoleMap::default(),
+        clock_skew: Duration::from_secs(30),
+        refetch: Duration::ZERO,
+        patience: Duration::from_secs(5),
+    };
+    let config = HttpConfig { oidc: Some(Oidc::new(oidc).unwrap()), record_views: true, ..HttpConfig::default() };
+    let served = Served::with(config).await;
+    served.record(&["a.b"]).await;
+    let person = signer.sign(&issuer.claims(json!({"groups": ["tenant:acme:auditor"]})));
+    for path in ["/audit?q=zo%C3%AB", "/audit/events/1", "/audit/export?action=a.b", "/audit/verify?nonsense=1"] {
+        served.ask(&person, Method::GET, path).await;
+    }
+    // What services and the operator's token read is not recorded.
+    served.get("/audit").await;
+    let told = events(&served, "action=audit.viewed&action=audit.exported", 2).await;
+    let shown: Vec<_> = told.iter().map(|event| (event["action"].clone(), event["metadata"]["data"].clone())).collect();
+    assert_eq!(
+        shown,
+        [
+            (json!("audit.viewed"), json!({"query": "q=zo%C3%AB", "route": "/audit"})),
+            (json!("audit.exported"), json!({"query": "action=a.b"})),
+        ]
+    );
+    assert_eq!((&told[0]["actor"]["email"], &told[0]["tenantSlug"]), (&json!("zoe@example.eu"), &json!("acme")));
+}
