@@ -1,4 +1,5 @@
-//! For tests and benches only: sample events, logs made in memory, archives on disk, servers of others, real or as they behave. Depends on nothing but the format.
+//! For tests and benches only: sample events, logs made in memory, archives on disk, servers of others, real or as they behave, and a
+//! network that fails. Depends on nothing but the format.
 //!
 //! Everything here panics when it cannot do what it should: a test has nobody to report to.
 #![expect(clippy::unwrap_used, reason = "a test helper ends the test where it fails")]
@@ -7,4 +8,6 @@ pub mod archive;
 pub mod authentik_server;
 pub mod log;
 pub mod mongo_server;
+pub mod s3_faults;
+pub mod s3_server;
 pub mod sample;
