@@ -28,7 +28,7 @@ use crate::document::BatchDocument;
 pub(crate) use facts::{Before, Facts};
 pub use report::{ArchiveError, ArchiveReport, Archived, Left, Times};
 
-use cut::Cut;
+use cut::{Cut, Manner};
 use tenure::Tenure;
 
 /// How large a batch may be. It has at least one event.
@@ -191,7 +191,8 @@ impl Archiver {
         }
         let before = self.before(border).await?;
         let limits = if intent.is_some() { Limits { events: u64::MAX, bytes: u64::MAX } } else { self.config.limits };
-        let cut = cut::cut(store, before, last, limits, &self.config.scratch).await?;
+        let manner = Manner { limits, withheld: self.depot.withholds(), scratch: &self.config.scratch };
+        let cut = cut::cut(store, before, last, manner).await?;
         let cutting = began.elapsed();
         let fence = tenure.renewed().await?;
         let created_at = match intent {

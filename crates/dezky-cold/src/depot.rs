@@ -4,6 +4,7 @@
 
 mod folder;
 mod key;
+mod s3;
 
 use std::fs::File;
 use std::io::Read;
@@ -11,8 +12,10 @@ use std::io::Read;
 use async_trait::async_trait;
 use dezky_audit_core::hash::Hash;
 
+pub use dezky_s3::{Credentials as S3Credentials, Lock, LockMode, Settings as BucketSettings};
 pub use folder::FolderDepot;
 pub use key::{InvalidKey, ObjectKey};
+pub use s3::{LockedParts, S3Depot, S3Settings};
 
 /// An object's bytes, to be read on a thread that may block.
 pub type Body = Box<dyn Read + Send>;
@@ -46,6 +49,11 @@ pub struct Entry {
 pub trait Depot: Send + Sync + 'static {
     /// Says where it is, for people: a folder, a bucket and prefix.
     fn place(&self) -> String;
+
+    /// Whether nothing can be erased from it, so that it takes the parts of events withheld only.
+    fn withholds(&self) -> bool {
+        false
+    }
 
     /// Puts an object whole, durable on return, unless one of that name is there. `sha256` is that of the content and is
     /// checked on the way. After an error the object may be there all the same, but never in part.

@@ -21,7 +21,7 @@ mod worker;
 
 // The public interface is:
 pub use archiver::{ArchiveConfig, ArchiveError, ArchiveReport, Archived, Archiver, Left, Limits, Times};
-pub use depot::{Depot, DepotError, FolderDepot};
+pub use depot::{Depot, DepotError, FolderDepot, S3Depot, S3Settings};
 pub use document::BatchDocument;
 pub use restore::{Rebuilt, RestoreError, restore, restore_all};
 pub use verify::{ArchiveVerifyError, verify_all};

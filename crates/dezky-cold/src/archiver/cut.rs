@@ -1,10 +1,12 @@
 //! Cutting a batch: its lines go from hot storage, checked and packed, into a temporary file without a name.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::Path;
 
 use dezky_audit_core::archive::{BatchWriter, MAX_UNPACKED};
+use dezky_audit_core::event::{PartName, withhold};
 use dezky_store::{ReadLimit, Store, Stored};
 
 use super::facts::{Before, Facts, Packed};
@@ -20,15 +22,19 @@ pub(crate) struct Cut {
     pub(crate) file: File,
 }
 
+/// How a batch is cut.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    pub(crate) limits: Limits,
+    /// Parts are replaced by their digests.
+    pub(crate) withheld: bool,
+    /// The folder of the temporary file.
+    pub(crate) scratch: &'a Path,
+}
+
 /// Cuts a batch behind `before`: up to event `last`, or to where the limits are reached, with at least one event.
-pub(crate) async fn cut(
-    store: &dyn Store,
-    before: Before,
-    last: u64,
-    limits: Limits,
-    scratch: &Path,
-) -> Result<Cut, ArchiveError> {
-    let mut cutter = Cutter::new(before, limits, scratch).map_err(ArchiveError::Scratch)?;
+pub(crate) async fn cut(store: &dyn Store, before: Before, last: u64, manner: Manner<'_>) -> Result<Cut, ArchiveError> {
+    let mut cutter = Cutter::new(before, manner).map_err(ArchiveError::Scratch)?;
     let mut next = cutter.facts.end() + 1;
     let mut read = store.read(next..=last, CHUNK).await?;
     while let Some(end) = read.last().map(|stored| stored.seq) {
@@ -58,19 +64,22 @@ struct Cutter {
     writer: BatchWriter<BufWriter<File>>,
     bytes: u64,
     limits: Limits,
+    withheld: bool,
     full: bool,
 }
 
 impl Cutter {
-    fn new(before: Before, limits: Limits, scratch: &Path) -> io::Result<Self> {
+    fn new(before: Before, manner: Manner<'_>) -> io::Result<Self> {
+        let Manner { limits, withheld, scratch } = manner;
         let writer = BatchWriter::new(BufWriter::with_capacity(256 << 10, tempfile::tempfile_in(scratch)?))?;
-        let bytes = limits.bytes.min(MAX_UNPACKED);
-        Ok(Self { facts: Facts::new(before), writer, bytes: 0, limits: Limits { bytes, ..limits }, full: false })
+        let limits = Limits { bytes: limits.bytes.min(MAX_UNPACKED), ..limits };
+        Ok(Self { facts: Facts::new(before), writer, bytes: 0, limits, withheld, full: false })
     }
 
     fn take(&mut self, lines: &[Stored]) -> Result<(), ArchiveError> {
         for stored in lines {
-            let length = stored.line.len() as u64 + 1;
+            let line = if self.withheld { Cow::Owned(without_parts(&stored.line)) } else { Cow::Borrowed(&stored.line) };
+            let length = line.len() as u64 + 1;
             let count = self.facts.count();
             if count > 0 && (count >= self.limits.events || self.bytes + length > self.limits.bytes) {
                 self.full = true;
@@ -80,7 +89,7 @@ impl Cutter {
                 return Err(ArchiveError::Broken { seq: self.facts.end() + 1 });
             }
             self.facts.add(&stored.line).map_err(|broken| ArchiveError::Broken { seq: broken.seq })?;
-            self.writer.line(&stored.line).map_err(ArchiveError::Scratch)?;
+            self.writer.line(&line).map_err(ArchiveError::Scratch)?;
             self.bytes += length;
         }
         Ok(())
@@ -97,4 +106,9 @@ impl Cutter {
         };
         Ok(Cut { facts: self.facts, packed, file })
     }
+}
+
+/// The line with every part as its digest. What is no event stays as it is: it is found to be broken.
+fn without_parts(line: &[u8]) -> Vec<u8> {
+    PartName::ALL.into_iter().fold(line.to_vec(), |line, part| withhold(&line, part).unwrap_or(line))
 }

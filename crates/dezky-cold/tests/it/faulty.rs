@@ -227,6 +227,10 @@ impl Depot for FusedDepot {
         self.inner.place()
     }
 
+    fn withholds(&self) -> bool {
+        self.inner.withholds()
+    }
+
     async fn put(&self, key: &ObjectKey, content: Content, sha256: Hash) -> Result<Put, DepotError> {
         self.fuse.pass(self.inner.put(key, content, sha256), gone).await
     }
@@ -282,6 +286,10 @@ impl LyingDepot {
 impl Depot for LyingDepot {
     fn place(&self) -> String {
         self.inner.place()
+    }
+
+    fn withholds(&self) -> bool {
+        self.inner.withholds()
     }
 
     async fn put(&self, key: &ObjectKey, content: Content, sha256: Hash) -> Result<Put, DepotError> {
