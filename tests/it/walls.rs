@@ -47,7 +47,28 @@ fn each_floor_stands_on_those_below_it_only() {
     assert_never("dezky-platform", &["dezky-ingest", "dezky-cold", "dezky-api", "axum", "hyper", "dezky-testkit"]);
     assert_never("dezky-cold", &["dezky-api", "dezky-ingest", "dezky-platform", "axum", "hyper", "dezky-testkit"]);
     assert_never("dezky-api", &["dezky-testkit"]);
-    assert_never("dezky-testkit", &["dezky-store", "dezky-audit", "dezky-cold", "dezky-api"]);
+    assert_never(
+        "dezky-s3",
+        &["dezky-audit-core", "dezky-store", "dezky-audit", "dezky-cold", "dezky-api", "axum", "dezky-testkit"],
+    );
+    assert_never("dezky-testkit", &["dezky-store", "dezky-audit", "dezky-cold", "dezky-api", "dezky-s3"]);
+}
+
+#[test]
+fn only_one_crate_names_a_buckets_library() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let mut named = Vec::new();
+    for folder in ["crates", "bins"] {
+        for entry in std::fs::read_dir(format!("{root}/{folder}")).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(path.join("Cargo.toml")).unwrap();
+            let names = text.lines().any(|line| line.starts_with("aws-"));
+            named.extend(names.then(|| path.file_name().unwrap().to_owned()));
+        }
+    }
+    assert_eq!(named, ["dezky-s3"]);
+    // TLS by ring: no second provider, and nothing that needs more than a C compiler.
+    assert_never("dezky-s3", &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls"]);
 }
 
 #[test]

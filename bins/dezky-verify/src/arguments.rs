@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Verify an export: lines of events, plain or gzip
     Events(Events),
-    /// Verify an archive: a folder with events/ and manifests/
+    /// Verify an archive: a folder or a bucket with events/ and manifests/
     Archive(Archive),
     /// Verify the proof of one event
     Proof(Proof),
@@ -46,8 +46,9 @@ pub(crate) struct Events {
 
 #[derive(Debug, Args)]
 pub(crate) struct Archive {
-    /// The folder that holds events/ and manifests/
-    pub(crate) dir: PathBuf,
+    /// The folder that holds events/ and manifests/, or s3://BUCKET/PREFIX
+    #[arg(value_name = "DIR|s3://BUCKET/PREFIX")]
+    pub(crate) place: PathBuf,
     /// Begin with the batch that starts at this event
     #[arg(long, value_name = "N")]
     pub(crate) from: Option<u64>,

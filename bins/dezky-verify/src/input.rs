@@ -9,7 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Files other than events are read whole; none of them is larger.
-const MAX_SMALL_FILE: u64 = 8 << 20;
+pub(crate) const MAX_SMALL_FILE: u64 = 8 << 20;
 
 /// Reads a small file whole.
 pub(crate) fn read_small(path: &Path) -> Result<Vec<u8>> {

@@ -7,6 +7,7 @@ mod input;
 mod output;
 mod pool;
 mod single;
+mod source;
 mod trust;
 
 use std::process::ExitCode;

@@ -7,6 +7,9 @@ mod verdicts;
 // What a person reads, and what happens with broken input.
 mod screen;
 
+// Archives in a bucket, in a build that can read them, and what one says that cannot.
+mod bucket;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
