@@ -63,6 +63,12 @@ impl S3Server {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
+    /// A bucket without Object Lock that the tests of this process share, each under a prefix of its own.
+    pub fn shared_bucket(&self) -> &'static str {
+        static BUCKET: OnceLock<String> = OnceLock::new();
+        BUCKET.get_or_init(|| self.new_bucket(false))
+    }
+
     /// Makes a bucket of its own for a test; with Object Lock, if that is wanted.
     pub fn new_bucket(&self, locks: bool) -> String {
         let bucket = fresh_bucket();
@@ -80,7 +86,7 @@ impl S3Server {
 /// The access key and the secret of somebody who may read and list, and nothing else.
 pub const READER: (&str, &str) = ("dezky-reader", "reader-secret");
 
-/// The server that all tests of this process share, each in a bucket of its own. It ends with this process.
+/// The server that all tests of this process share, each in a bucket or under a prefix of its own. It ends with this process.
 pub fn shared() -> S3Server {
     if let Ok(endpoint) = env::var("DEZKY_TEST_S3_ENDPOINT") {
         let variable = |name| env::var(name).unwrap_or_else(|_| panic!("{name} is to be set with DEZKY_TEST_S3_ENDPOINT"));
@@ -92,6 +98,11 @@ pub fn shared() -> S3Server {
     let (port, _) = SHARED.get_or_init(start);
     let (access_key, secret_key) = ("dezky-owner".to_owned(), "owner-secret".to_owned());
     S3Server { endpoint: format!("http://127.0.0.1:{port}"), access_key, secret_key }
+}
+
+/// A prefix that no other test has.
+pub fn fresh_prefix() -> String {
+    format!("audit/log-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A name that no other bucket has.

@@ -17,9 +17,10 @@ async fn server() -> S3Server {
     tokio::task::spawn_blocking(s3_server::shared).await.unwrap()
 }
 
-async fn new_bucket(server: &S3Server, locks: bool) -> String {
+/// A bucket of the test's own, with Object Lock.
+async fn locked_bucket(server: &S3Server) -> String {
     let server = server.clone();
-    tokio::task::spawn_blocking(move || server.new_bucket(locks)).await.unwrap()
+    tokio::task::spawn_blocking(move || server.new_bucket(true)).await.unwrap()
 }
 
 async fn boto3(server: &S3Server, script: &'static str, arguments: &[&str]) -> String {
@@ -28,13 +29,20 @@ async fn boto3(server: &S3Server, script: &'static str, arguments: &[&str]) -> S
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
-/// As the owner, with limits that fit a test.
-fn settings(server: &S3Server, bucket: &str) -> BucketSettings {
+/// As the owner, under a prefix of the test's own.
+async fn settings(server: &S3Server) -> BucketSettings {
+    let owner = server.clone();
+    let bucket = tokio::task::spawn_blocking(move || owner.shared_bucket()).await.unwrap();
     BucketSettings {
         endpoint: Some(server.endpoint.clone()),
         credentials: Some(S3Credentials { access_key: server.access_key.clone(), secret_key: server.secret_key.clone() }),
-        ..BucketSettings::new(bucket, "audit/log")
+        ..BucketSettings::new(bucket, s3_server::fresh_prefix())
     }
+}
+
+/// The same through a proxy.
+async fn settings_behind(proxy: &FaultProxy, server: &S3Server) -> BucketSettings {
+    BucketSettings { endpoint: Some(proxy.endpoint()), ..settings(server).await }
 }
 
 async fn open(settings: BucketSettings) -> S3Depot {
@@ -73,13 +81,13 @@ async fn mirror(scratch: &Scratch) {
 #[tokio::test]
 async fn it_keeps_what_every_depot_promises() {
     let server = server().await;
-    assert_kept(Arc::new(open(settings(&server, &new_bucket(&server, false).await)).await)).await;
+    assert_kept(Arc::new(open(settings(&server).await).await)).await;
 }
 
 #[tokio::test]
 async fn a_list_goes_on_behind_what_a_server_lists_at_once() {
     let server = server().await;
-    let depot = open(settings(&server, &new_bucket(&server, false).await)).await;
+    let depot = open(settings(&server).await).await;
     let mut puts = tokio::task::JoinSet::new();
     for first in 0..7_usize {
         let depot = depot.clone();
@@ -99,8 +107,9 @@ async fn a_list_goes_on_behind_what_a_server_lists_at_once() {
 #[tokio::test]
 async fn everything_leaves_for_the_bucket_and_another_client_sees_what_the_manifests_say() {
     let server = server().await;
-    let bucket = new_bucket(&server, false).await;
-    let scratch = scratch_over(open(settings(&server, &bucket)).await).await;
+    let settings = settings(&server).await;
+    let (bucket, prefix) = (settings.bucket.clone(), settings.prefix.clone());
+    let scratch = scratch_over(open(settings).await).await;
     scratch.record(25).await;
     let before = scratch.hot().await;
     assert_eq!(scratch.archiver().run().await.unwrap().batches.len(), 3);
@@ -110,22 +119,21 @@ async fn everything_leaves_for_the_bucket_and_another_client_sees_what_the_manif
     // `zcat | sha256sum` of each object, by a client that is none of ours.
     let script = r"
 checked = 0
-for listed in s3.list_objects_v2(Bucket=argv[0], Prefix='audit/log/manifests/')['Contents']:
+for listed in s3.list_objects_v2(Bucket=argv[0], Prefix=argv[1] + '/manifests/')['Contents']:
     events = json.loads(s3.get_object(Bucket=argv[0], Key=listed['Key'])['Body'].read())['events']
-    packed = s3.get_object(Bucket=argv[0], Key='audit/log/' + events['key'])['Body'].read()
+    packed = s3.get_object(Bucket=argv[0], Key=argv[1] + '/' + events['key'])['Body'].read()
     assert (len(packed), hashlib.sha256(packed).hexdigest()) == (events['gzipBytes'], events['gzipSha256'])
     lines = gzip.decompress(packed)
     assert (len(lines), hashlib.sha256(lines).hexdigest()) == (events['bytes'], events['sha256'])
     checked += 1
 print(checked)";
-    assert_eq!(boto3(&server, script, &[&bucket]).await, "3");
+    assert_eq!(boto3(&server, script, &[&bucket, &prefix]).await, "3");
 }
 
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let server = server().await;
-    let bucket = new_bucket(&server, false).await;
-    let fine = settings(&server, &bucket);
+    let fine = settings(&server).await;
     let with = |key: &str, secret: &str| Some(S3Credentials { access_key: key.to_owned(), secret_key: secret.to_owned() });
     let few = BucketSettings { attempts: 1, ..fine.clone() };
     for (settings, says) in [
@@ -160,7 +168,7 @@ async fn what_is_missing_is_named() {
 async fn a_server_that_would_overwrite_is_refused() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address());
-    let settings = settings(&S3Server { endpoint: proxy.endpoint(), ..server.clone() }, &new_bucket(&server, false).await);
+    let settings = settings_behind(&proxy, &server).await;
     let pretend = Rule { method: "PUT", path: "/create-only", fault: Fault::Pretend };
     proxy.expect([pretend.clone(), pretend]);
     let refused = refused(settings).await;
@@ -170,15 +178,14 @@ async fn a_server_that_would_overwrite_is_refused() {
 #[tokio::test]
 async fn without_encryption_that_was_asked_for_nothing_counts_as_put() {
     let server = server().await;
-    let bucket = new_bucket(&server, false).await;
     if server.is_own() {
         // It has no keys to encrypt with, and says so when the depot is opened.
-        let refused = refused(BucketSettings { encrypt: true, attempts: 1, ..settings(&server, &bucket) }).await;
+        let refused = refused(BucketSettings { encrypt: true, attempts: 1, ..settings(&server).await }).await;
         assert!(refused.contains("AES256"), "{refused}");
     }
     // One that says nothing at all does not pass either.
     let proxy = FaultProxy::start(server.address());
-    let behind = settings(&S3Server { endpoint: proxy.endpoint(), ..server.clone() }, &bucket);
+    let behind = settings_behind(&proxy, &server).await;
     let pretend = Rule { method: "PUT", path: "/", fault: Fault::Pretend };
     proxy.expect([pretend.clone()]);
     let refused = refused(BucketSettings { encrypt: true, ..behind.clone() }).await;
@@ -205,28 +212,30 @@ const YEAR: Lock = Lock { days: 365, mode: LockMode::Governance };
 #[tokio::test]
 async fn a_locked_bucket_needs_a_lock_and_the_word_that_parts_are_withheld() {
     let server = server().await;
-    let (open_bucket, locked) = (new_bucket(&server, false).await, new_bucket(&server, true).await);
-    let refused_open = refused(BucketSettings { lock: Some(YEAR), ..settings(&server, &open_bucket) }).await;
+    let (without, bucket) = (settings(&server).await, locked_bucket(&server).await);
+    let with = BucketSettings { bucket: bucket.clone(), ..without.clone() };
+    let refused_open = refused(BucketSettings { lock: Some(YEAR), ..without }).await;
     assert!(refused_open.contains("has no Object Lock"), "{refused_open}");
-    let refused_parts = refused(BucketSettings { lock: Some(YEAR), ..settings(&server, &locked) }).await;
+    let refused_parts = refused(BucketSettings { lock: Some(YEAR), ..with.clone() }).await;
     assert!(
         refused_parts.contains("AUDIT_COLD_LOCK_PARTS=withheld") && refused_parts.contains("gone for good"),
         "{refused_parts}"
     );
     // A bucket that locks whatever is put is no different, asked or not; one that only could is.
-    open(settings(&server, &locked)).await;
+    open(with.clone()).await;
     let by_default = r"s3.put_object_lock_configuration(Bucket=argv[0], ObjectLockConfiguration={'ObjectLockEnabled': 'Enabled',
         'Rule': {'DefaultRetention': {'Mode': 'GOVERNANCE', 'Days': 1}}})";
-    boto3(&server, by_default, &[&locked]).await;
-    let refused_default = refused(settings(&server, &locked)).await;
+    boto3(&server, by_default, &[&bucket]).await;
+    let refused_default = refused(with).await;
     assert!(refused_default.contains("AUDIT_COLD_LOCK_PARTS=withheld"), "{refused_default}");
 }
 
 #[tokio::test]
 async fn a_locked_bucket_refuses_deletion_and_overwriting_and_nothing_here_needs_either() {
     let server = server().await;
-    let bucket = new_bucket(&server, true).await;
-    let locked = BucketSettings { lock: Some(Lock { mode: LockMode::Compliance, ..YEAR }), ..settings(&server, &bucket) };
+    let bucket = locked_bucket(&server).await;
+    let lock = Some(Lock { mode: LockMode::Compliance, ..YEAR });
+    let locked = BucketSettings { bucket: bucket.clone(), lock, ..settings(&server).await };
     let depot = S3Depot::open(S3Settings { bucket: locked, lock_parts: Some(LockedParts::Withheld) }).await.unwrap();
     let scratch = scratch_over(depot).await;
     scratch.record(15).await;
@@ -284,7 +293,7 @@ async fn through(method: &'static str, path: &'static str, fault: Fault, times: 
     let what = format!("{method} {path} {fault:?} {times} times");
     let server = server().await;
     let proxy = FaultProxy::start(server.address());
-    let behind = settings(&S3Server { endpoint: proxy.endpoint(), ..server.clone() }, &new_bucket(&server, false).await);
+    let behind = settings_behind(&proxy, &server).await;
     let scratch = scratch_over(open(BucketSettings { attempts: 2, timeout: Duration::from_secs(10), ..behind }).await).await;
     scratch.record(15).await;
     let before = scratch.all().await;
