@@ -79,7 +79,7 @@ for folder, _, names in os.walk(argv[1]):
         fs::write(&first, &other).unwrap();
         fs::write(&second, &whole).unwrap();
         let (code, kinds) = check();
-        assert_eq!((code, kinds.iter().filter(|kind| *kind == "archive-digest-mismatch").count()), (1, 2), "{kinds:?}");
+        assert!(code == 1 && kinds.iter().any(|kind| kind == "archive-digest-mismatch"), "{code}: {kinds:?}");
         fs::write(&first, [&*whole, b"more"].concat()).unwrap();
         fs::write(&second, &other).unwrap();
         assert_eq!(check().0, 1);
