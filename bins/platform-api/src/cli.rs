@@ -15,7 +15,10 @@ pub(crate) const CONFIG_VARIABLE: &str = "AUDIT_CONFIG";
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
-    Serve,
+    /// With `demo` on a log of its own that holds invented events.
+    Serve {
+        demo: bool,
+    },
     CheckConfig,
     /// Keys that several processes share, made in `dir`.
     MakeKeys {
@@ -79,8 +82,8 @@ fn asked(matches: &ArgMatches) -> (Command, &ArgMatches) {
             (Command::MigrateLegacy { from, again: matches.get_flag("again") }, matches)
         }
         Some(("token", matches)) => token(matches),
-        Some((_, matches)) => (Command::Serve, matches),
-        None => (Command::Serve, matches),
+        Some((_, matches)) => (Command::Serve { demo: matches.get_flag("demo") }, matches),
+        None => (Command::Serve { demo: false }, matches),
     }
 }
 
@@ -132,6 +135,10 @@ fn given(matches: &ArgMatches, environment: Vec<(String, String)>) -> Result<Giv
 
 fn command() -> clap::Command {
     let serve = clap::Command::new("serve").about("Serve the log over HTTP; SIGTERM or Ctrl-C stops it in order");
+    let demo = Arg::new("demo")
+        .long("demo")
+        .action(ArgAction::SetTrue)
+        .help("Look around first: a log of its own, in a folder beside the data folder, with a week of two invented tenants");
     let check = clap::Command::new("check-config").about("Check the settings, and show each with where it comes from");
     let keys = clap::Command::new("make-keys")
         .about("Make what all processes with one database share: log.key, ingest.secret, operator.token")
@@ -214,7 +221,7 @@ fn command() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with_settings(serve))
+        .subcommand(with_settings(serve).arg(demo))
         .subcommand(with_settings(check))
         .subcommand(with_settings(keys))
         .subcommand(with_settings(copy))

@@ -35,12 +35,15 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let (command, given) = cli::parse()?;
+    let (command, mut given) = cli::parse()?;
     if let Command::MakeKeys { dir } = command {
         return once::make_keys(&dir, given.optional("log.origin", settings::origin)?);
     }
     if let Command::TrySamples { source, file } = command {
         return samples::try_out(&samples::Source::named(&source, &given)?, &file);
+    }
+    if command == (Command::Serve { demo: true }) {
+        given.for_demonstration()?;
     }
     let settings = Settings::resolve(&given)?;
     match command {
@@ -48,7 +51,8 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Copy { from, to } => return once::copy(&from, &to, &settings),
         Command::MigrateLegacy { from, again } => return once::migrate_legacy(&from, again, settings),
         Command::Token(command) => return token::run(command, &settings),
-        Command::Serve | Command::MakeKeys { .. } | Command::TrySamples { .. } => wire::serve(settings)?,
+        Command::Serve { demo } => wire::serve(settings, demo)?,
+        Command::MakeKeys { .. } | Command::TrySamples { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

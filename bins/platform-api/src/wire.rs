@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use dezky_api::{App, Credentials};
-use dezky_audit::{AuditLog, SystemClock, World};
+use dezky_api::{App, Credentials, DemonstrationError};
+use dezky_audit::{AuditLog, Clock as _, SystemClock, World};
 use dezky_platform::Platform;
 use dezky_store::Identity;
 use tokio::net::TcpListener;
@@ -22,9 +22,11 @@ use crate::settings::Settings;
 use crate::sources;
 
 /// Serves until SIGTERM or SIGINT, then drains: open requests, the recorder's queue, a last checkpoint.
-pub(crate) fn serve(settings: Settings) -> anyhow::Result<()> {
+///
+/// With `demo`, a log that holds nothing gets a week of invented events first.
+pub(crate) fn serve(settings: Settings, demo: bool) -> anyhow::Result<()> {
     trace(&settings.trace_filter)?;
-    runtime()?.block_on(run(settings))
+    runtime()?.block_on(run(settings, demo))
 }
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -52,13 +54,15 @@ pub(crate) async fn open_log(settings: Settings, dir: &DataDir) -> anyhow::Resul
 /// The operator's token, and what idempotency keys are hidden under: shared with the database, or the folder's own.
 fn credentials(settings: &Settings, dir: &DataDir) -> anyhow::Result<Credentials> {
     let read = match (&settings.log.shared, &settings.operator_token) {
-        (Some(shared), Some(token)) => Credentials::shared(token, &shared.ingest().derive("idempotency")),
+        (Some(shared), Some(token)) => {
+            Credentials::shared(token, &shared.ingest().derive("idempotency"), &shared.ingest().derive("session"))
+        }
         _ => Credentials::load_or_create(dir.path()),
     };
     read.context("the operator's token cannot be used")
 }
 
-async fn run(mut settings: Settings) -> anyhow::Result<()> {
+async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
     warn(&settings);
     let (stop, stop_now) = stop_signals()?;
     let dir = DataDir::claim(&settings.data_dir).context("the data folder cannot be used")?;
@@ -68,11 +72,14 @@ async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let (http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
     let log = open_log(settings, &dir).await?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
-    say_where(&log, scheme, listener.local_addr().context("the address is not known")?, &token)?;
     let drain_time = http.limits.drain_time;
     let platform = Platform::start(log.clone(), Arc::new(SystemClock));
     let (sources, workers) = sources::start(sources, &log, &platform, dir.path()).await?;
     let app = App::with(log.clone(), platform.clone(), sources, credentials, http);
+    say_where(&app, &log, scheme, listener.local_addr().context("the address is not known")?, &token)?;
+    if demo {
+        demonstrate(&log).await?;
+    }
     let orderly = async {
         let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
@@ -88,6 +95,16 @@ async fn run(mut settings: Settings) -> anyhow::Result<()> {
         tracing::warn!(spooled = drained.spooled, "not all that waited was recorded in time");
     }
     tracing::info!("closed");
+    Ok(())
+}
+
+/// A week of invented events, unless the log has them, or anything else, already.
+async fn demonstrate(log: &AuditLog) -> anyhow::Result<()> {
+    match dezky_api::demonstrate(log, SystemClock.now()).await {
+        Ok(events) => tracing::info!(events, "recorded a week of two invented tenants"),
+        Err(DemonstrationError::InUse) => tracing::info!("the log holds events already"),
+        Err(error) => return Err(error).context("the demonstration could not be recorded"),
+    }
     Ok(())
 }
 
@@ -107,8 +124,15 @@ fn warn(settings: &Settings) {
 }
 
 /// Where the service is, whose log it is, and how to get in.
-fn say_where(log: &AuditLog, scheme: &str, address: SocketAddr, token: &Path) -> anyhow::Result<()> {
+fn say_where(app: &App, log: &AuditLog, scheme: &str, address: SocketAddr, token: &Path) -> anyhow::Result<()> {
     let mut text = format!("listening on  {scheme}://{address}\nlog           {}\n", log.origin());
+    let here = if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address };
+    match app.invitation().filter(|_| here.ip().is_loopback()) {
+        Some(code) => text.push_str(&format!(
+            "console       {scheme}://{here}/login#code={code}\n              (signs you in once, on this machine, within ten minutes)\n"
+        )),
+        None => text.push_str(&format!("console       {scheme}://{here}/\n")),
+    }
     for key in log.keys() {
         text.push_str(&format!("key           {}  ({}, since {})\n", key.vkey, key.algorithm.as_str(), key.since));
     }

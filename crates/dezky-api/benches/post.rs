@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use dezky_api::internal::{Posted, admit, around, serve_router};
+use dezky_api::internal::{Audience, Posted, admit, around, serve_router};
 use dezky_api::{App, Credentials, HttpConfig, Pace, Rule, router};
 use dezky_audit::{AuditLog, Config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -28,7 +28,8 @@ fn main() {
     let servers = Builder::new_multi_thread().enable_all().build().unwrap();
     let log = servers.block_on(AuditLog::open_in(dir.path(), Config::in_dir(dir.path()))).unwrap();
     let app = App::new(log, Credentials::load_or_create(dir.path()).unwrap(), HttpConfig::default());
-    let discarding = Router::new().route("/audit/events", admit(post(discard), &app, Rule::Recorder, Pace::Prompt));
+    let discarding =
+        Router::new().route("/audit/events", admit(post(discard), &app, Audience::Programs, Rule::Recorder, Pace::Prompt));
     let storing = start(&servers, &app, router(app.clone()));
     let discarding = start(&servers, &app, around(discarding, app.clone()));
 

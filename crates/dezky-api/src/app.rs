@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dezky_audit::{AuditLog, SystemClock};
 use dezky_platform::Platform;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::config::HttpConfig;
 use crate::credentials::Credentials;
@@ -13,7 +13,11 @@ use crate::handlers::LastProbe;
 use crate::metrics::HttpMetrics;
 use crate::rates::Rates;
 use crate::refusals::Refusals;
+use crate::session::Sessions;
 use crate::sources::Sources;
+
+/// The most pages that are followed live at once.
+const FOLLOWERS: usize = 64;
 
 /// The log, and what the server needs around it. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +29,7 @@ pub struct Parts {
     pub(crate) platform: Platform,
     pub(crate) sources: Sources,
     pub(crate) credentials: Credentials,
+    pub(crate) sessions: Sessions,
     pub(crate) config: HttpConfig,
     pub(crate) metrics: HttpMetrics,
     pub(crate) rates: Rates,
@@ -36,6 +41,10 @@ pub struct Parts {
     pub(crate) body_bytes: Arc<Semaphore>,
     /// A permit for each export that is being streamed.
     pub(crate) exports: Arc<Semaphore>,
+    /// A permit for each page that is followed live.
+    pub(crate) followers: Arc<Semaphore>,
+    /// Whether the server takes no more requests: what streams without end ends then.
+    pub(crate) closing: watch::Sender<bool>,
     /// The last look at the store for `/readyz`.
     pub(crate) last_probe: Mutex<Option<LastProbe>>,
 }
@@ -51,9 +60,12 @@ impl App {
     pub fn with(log: AuditLog, platform: Platform, sources: Sources, credentials: Credentials, config: HttpConfig) -> Self {
         let limits = config.limits;
         Self(Arc::new(Parts {
+            sessions: Sessions::new(&credentials.session, log.origin().as_str()),
             requests: Semaphore::new(limits.requests),
             body_bytes: Arc::new(Semaphore::new(limits.bodies_bytes.max(limits.body_bytes))),
             exports: Arc::new(Semaphore::new(limits.exports)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            closing: watch::Sender::new(false),
             last_probe: Mutex::new(None),
             metrics: HttpMetrics::new(log.clone(), sources.clone(), &limits),
             rates: Rates::new(config.rates),
@@ -64,6 +76,12 @@ impl App {
             credentials,
             config,
         }))
+    }
+
+    /// A code that signs its holder in as the operator, once, within ten minutes, from this machine: for whoever starts the
+    /// service. `None` where the system has no randomness.
+    pub fn invitation(&self) -> Option<String> {
+        self.sessions.invite()
     }
 
     /// What operators change. Shut it down when the server has stopped, before the log.

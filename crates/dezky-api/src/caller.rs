@@ -71,6 +71,17 @@ impl Caller {
     }
 }
 
+impl From<&Caller> for Principal {
+    fn from(caller: &Caller) -> Self {
+        let tenants = match &caller.scope {
+            Scope::Tenants(tenants) => tenants.iter().map(ToString::to_string).collect(),
+            Scope::All => Vec::new(),
+        };
+        let source = caller.source.as_ref().map(ToString::to_string);
+        Self { id: caller.id.to_string(), role: caller.role, tenants, source, person: caller.person.clone() }
+    }
+}
+
 impl TryFrom<Principal> for Caller {
     type Error = InvalidId;
 

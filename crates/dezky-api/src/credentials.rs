@@ -16,10 +16,12 @@ use crate::secret_file::{SecretFileError, load_existing, load_or_create};
 pub struct Credentials {
     pub operator_token: OperatorToken,
     pub(crate) idempotency: IdempotencySecret,
+    /// What sessions are signed with.
+    pub(crate) session: Zeroizing<String>,
 }
 
 impl Credentials {
-    /// Reads `operator.token` and `keys/idempotency.secret` in `dir`; what is missing is made, with mode 0600.
+    /// Reads `operator.token`, `keys/idempotency.secret` and `keys/session.secret` in `dir`; what is missing is made, with mode 0600.
     ///
     /// # Errors
     /// When a file cannot be read or made, others can read it, or it holds no secret.
@@ -30,20 +32,23 @@ impl Credentials {
         Ok(Self {
             operator_token: OperatorToken(load_or_create(&dir.join("operator.token"))?),
             idempotency: IdempotencySecret::new(load_or_create(&keys.join("idempotency.secret"))?),
+            session: load_or_create(&keys.join("session.secret"))?,
         })
     }
 }
 
 impl Credentials {
-    /// What several processes share: the token in a file that must be there, and a secret of their own for idempotency keys.
+    /// What several processes share: the token in a file that must be there, and secrets of their own for idempotency keys and
+    /// sessions.
     ///
     /// # Errors
     /// When the file is missing or cannot be read, others can read it, or it holds no secret.
-    pub fn shared(operator_token: &Path, idempotency: &[u8; 32]) -> Result<Self, SecretFileError> {
-        let idempotency = Zeroizing::new(HEXLOWER.encode(idempotency));
+    pub fn shared(operator_token: &Path, idempotency: &[u8; 32], session: &[u8; 32]) -> Result<Self, SecretFileError> {
+        let [idempotency, session] = [idempotency, session].map(|secret| Zeroizing::new(HEXLOWER.encode(secret)));
         Ok(Self {
             operator_token: OperatorToken(load_existing(operator_token)?),
             idempotency: IdempotencySecret::new(idempotency),
+            session,
         })
     }
 }

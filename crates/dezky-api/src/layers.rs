@@ -13,6 +13,8 @@ use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::routes::{Pace, Rule};
 
+pub use admit::Audience;
+pub(crate) use admit::failed;
 pub(crate) use observe::{ClientAddress, Peer};
 
 /// Around everything, the outermost last: panics become problems, problems become documents, and all of it is observed. The
@@ -31,7 +33,7 @@ pub fn around(router: Router<App>, app: App) -> Router {
 }
 
 /// Around one route: its rule, a place among the requests that are answered at once, and its deadline.
-pub fn admit(handler: MethodRouter<App>, app: &App, rule: Rule, pace: Pace) -> MethodRouter<App> {
-    let admission = admit::Admission { app: app.clone(), rule, pace };
+pub fn admit(handler: MethodRouter<App>, app: &App, audience: Audience, rule: Rule, pace: Pace) -> MethodRouter<App> {
+    let admission = admit::Admission { app: app.clone(), audience, rule, pace };
     handler.route_layer(from_fn_with_state(admission, admit::admitted))
 }

@@ -1,6 +1,6 @@
 //! The log over HTTP.
 //!
-//! [`ROUTES`] is the whole of the outside: every path and method, who may use it, and how long it may take. No route updates
+//! [`ROUTES`] and [`PAGES`] are the whole of the outside: every path and method, who may use it, and how long it may take. No route updates
 //! or deletes an event. Errors are problem documents (RFC 9457) with a stable `code`.
 //!
 //! ```no_run
@@ -23,6 +23,7 @@ mod authentication;
 mod caller;
 mod client_address;
 mod config;
+mod console;
 mod credentials;
 mod denials;
 mod handlers;
@@ -40,18 +41,20 @@ mod refusals;
 mod routes;
 mod secret_file;
 mod server;
+mod session;
 mod sources;
 
 // The public interface is:
 pub use app::App;
 pub use client_address::{Forwarding, UnclearAddress, client_address};
 pub use config::{BootstrapToken, HttpConfig, Limits, RateLimits};
+pub use console::{DemonstrationError, demonstrate};
 pub use credentials::{Credentials, OperatorToken};
 pub use nearest::nearest;
 pub use oidc::{InvalidIssuer, InvalidRoles, Oidc, OidcConfig, RoleMap};
 pub use outgoing::{Outgoing, OutgoingError};
 pub use problem::Code;
-pub use routes::{Pace, ROUTES, Route, Rule, router};
+pub use routes::{PAGES, Pace, ROUTES, Route, Rule, router};
 pub use secret_file::SecretFileError;
 pub use server::{Stopped, Tls, TlsError, serve};
 pub use sources::Sources;
@@ -59,7 +62,7 @@ pub use sources::Sources;
 /// Doors for benches: the same server with another handler. Not part of the interface.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::layers::{admit, around};
+    pub use crate::layers::{Audience, admit, around};
     pub use crate::posted::Posted;
     pub use crate::server::serve_router;
 }

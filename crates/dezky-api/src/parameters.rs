@@ -17,7 +17,7 @@ const MAX_PARAMETERS: usize = 80;
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    fn parse(query: &str) -> Result<Self, Problem> {
+    pub(crate) fn parse(query: &str) -> Result<Self, Problem> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         let decoded: Vec<_> = pairs
             .take(MAX_PARAMETERS + 1)
@@ -30,6 +30,11 @@ impl Parameters {
             return Err(invalid(format!("more than {MAX_PARAMETERS} parameters")));
         }
         Ok(Self(decoded))
+    }
+
+    /// Names and values as they are, for those who read them otherwise.
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
     }
 
     /// What `GET /audit` asks for.

@@ -90,6 +90,16 @@ impl Problem {
         self.code
     }
 
+    /// What went wrong.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref().or_else(|| self.code.hint())
+    }
+
     /// Why it happened, for the server's own log.
     pub(crate) fn told_to_the_log(&self) -> &str {
         self.cause.as_deref().unwrap_or(&self.detail)
@@ -103,7 +113,7 @@ impl Problem {
             status: self.code.status().as_u16(),
             code: self.code.as_str(),
             detail: &self.detail,
-            hint: self.hint.as_deref().or_else(|| self.code.hint()),
+            hint: self.advice(),
             request_id,
             errors: &self.refused,
         };

@@ -1,4 +1,4 @@
-//! The whole of the outside: one list.
+//! The whole of the outside: one list for programs, one for people.
 
 use axum::Router;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -6,10 +6,11 @@ use dezky_platform::Role;
 use http::Method;
 
 use crate::app::App;
+use crate::console;
 use crate::handlers::{
     checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, tokens, users, verify,
 };
-use crate::layers;
+use crate::layers::{self, Audience};
 
 /// One method of one path.
 #[derive(Debug, Clone)]
@@ -122,12 +123,36 @@ const fn route(
     Route { rule, pace, method, path, handler }
 }
 
-/// All of [`ROUTES`] behind their rules, and the layers around them.
+/// Every page of the console, and what its forms and scripts send. Whoever comes without a session is led to the login.
+pub const PAGES: &[Route] = &[
+    route(Public, Prompt, Method::GET, "/login", |m| on(m, console::login::show)),
+    route(Public, Upload, Method::POST, "/login", |m| on(m, console::login::begin)),
+    route(Public, Prompt, Method::GET, "/assets/{name}", |m| on(m, console::asset)),
+    route(Reader, Prompt, Method::POST, "/logout", |m| on(m, console::login::end)),
+    route(Reader, Prompt, Method::GET, "/", |m| on(m, console::timeline::show)),
+    route(Operator, Long, Method::POST, "/demonstration", |m| on(m, console::demonstration::load)),
+    route(Reader, Prompt, Method::GET, "/events/{seq}", |m| on(m, console::event::show)),
+    route(Reader, Long, Method::GET, "/live", |m| on(m, console::live::follow)),
+    route(Reader, Prompt, Method::GET, "/export", |m| on(m, console::export::show)),
+    route(Reader, Prompt, Method::GET, "/fragments/activity", |m| on(m, console::activity::show)),
+    route(Reader, Prompt, Method::GET, "/trust", |m| on(m, console::trust::show)),
+    route(Auditor, Long, Method::POST, "/trust/verify", |m| on(m, console::trust::verify)),
+    route(Operator, Prompt, Method::POST, "/trust/checkpoint", |m| on(m, console::trust::checkpoint)),
+    route(Auditor, Prompt, Method::GET, "/sources", |m| on(m, console::sources::show)),
+    route(Auditor, Prompt, Method::GET, "/cold", |m| on(m, console::cold::show)),
+    route(Operator, Prompt, Method::GET, "/platform/{kind}", |m| on(m, console::platform::list)),
+    route(Operator, Upload, Method::POST, "/platform/{kind}", |m| on(m, console::platform::create)),
+    route(Operator, Prompt, Method::GET, "/platform/{kind}/{key}", |m| on(m, console::platform::show)),
+    route(Operator, Upload, Method::POST, "/platform/{kind}/{key}/{deed}", |m| on(m, console::platform::change)),
+];
+
+/// All of [`ROUTES`] and [`PAGES`] behind their rules, and the layers around them.
 pub fn router(app: App) -> Router {
     let mut router = Router::new();
-    for route in ROUTES {
+    let routes = ROUTES.iter().map(|route| (route, Audience::Programs));
+    for (route, audience) in routes.chain(PAGES.iter().map(|route| (route, Audience::People))) {
         let filter = MethodFilter::try_from(route.method.clone()).expect("a plain method");
-        let handler = layers::admit((route.handler)(filter), &app, route.rule, route.pace);
+        let handler = layers::admit((route.handler)(filter), &app, audience, route.rule, route.pace);
         router = router.route(route.path, handler);
     }
     layers::around(router, app)

@@ -70,6 +70,7 @@ pub async fn serve_router(listener: TcpListener, app: App, router: Router, shutd
         });
     }
     drop(listener);
+    app.closing.send_replace(true);
     let drained = tokio::time::timeout(limits.drain_time, graceful.shutdown()).await;
     let cut = if drained.is_ok() { 0 } else { connections.len() };
     connections.shutdown().await;

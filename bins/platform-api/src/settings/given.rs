@@ -52,6 +52,22 @@ impl Given {
         self.add(setting.key, text, format!("--{}", setting.flag()));
     }
 
+    /// The demonstration's own folder, so that nothing invented comes into a log that is meant.
+    ///
+    /// # Errors
+    /// Where a database or an origin is configured: those are of a log that is meant.
+    pub(crate) fn for_demonstration(&mut self) -> Result<(), SettingError> {
+        for key in ["mongodb.uri", "log.origin"] {
+            if self.values.contains_key(key) {
+                let reason = "a demonstration has a log of its own; start it without this setting".to_owned();
+                return Err(SettingError::Value { key, from: self.place(key), reason });
+            }
+        }
+        let dir = format!("{}-demo", self.get("data_dir").unwrap_or_default().trim_end_matches('/'));
+        self.add("data_dir", dir, "--demo".to_owned());
+        Ok(())
+    }
+
     fn add(&mut self, key: &'static str, text: String, place: String) {
         self.values.insert(key, Value { text, place });
     }

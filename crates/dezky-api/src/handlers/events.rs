@@ -85,10 +85,10 @@ pub(crate) async fn get(State(app): State<App>, caller: Caller, Path(seq): Path<
     Ok(RawJson(shown).into_response())
 }
 
-pub(super) fn parse_seq(text: &str) -> Result<Seq, Problem> {
+pub(crate) fn parse_seq(text: &str) -> Result<Seq, Problem> {
     text.parse().map_err(|error| Problem::new(Code::InvalidParameter, format!("the seq in the path is {error}")))
 }
 
-pub(super) fn no_such_event(seq: Seq) -> Problem {
+pub(crate) fn no_such_event(seq: Seq) -> Problem {
     Problem::new(Code::NoSuchEvent, format!("there is no event {seq} here"))
 }

@@ -5,32 +5,43 @@ use std::net::IpAddr;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use dezky_audit::{Act, ActBy, Scope};
+use dezky_audit::{Act, ActBy, Clock as _, Scope, SystemClock};
+use dezky_platform::PlatformError;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{Extensions, Method};
+use http::{Extensions, HeaderMap, Method};
 
 use super::{ClientAddress, Peer};
 use crate::acting::OnBehalf;
 use crate::app::App;
-use crate::caller::Caller;
+use crate::caller::{Caller, Principal};
 use crate::client_address::UnclearAddress;
 use crate::problem::{Code, Problem};
 use crate::routes::{Pace, Rule};
-use crate::{authentication, denials};
+use crate::session::{self, Session};
+use crate::{authentication, console, denials};
 
 /// The most characters of a query that an event tells.
 const MAX_QUERY: usize = 1_000;
+
+/// Who is meant to use a route: whoever comes without credentials is told so, or led to the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    Programs,
+    People,
+}
 
 /// What one route asks of its requests.
 #[derive(Clone)]
 pub(super) struct Admission {
     pub(super) app: App,
+    pub(super) audience: Audience,
     pub(super) rule: Rule,
     pub(super) pace: Pace,
 }
 
 pub(super) async fn admitted(
-    State(Admission { app, rule, pace }): State<Admission>,
+    State(Admission { app, audience, rule, pace }): State<Admission>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -44,9 +55,18 @@ pub(super) async fn admitted(
             Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?)
         }
         Rule::Recorder | Rule::Reader | Rule::Auditor | Rule::Operator => {
+            let session = session_of(&app, request.headers()).await?;
+            if let Some(session) = &session {
+                request = session::guarded(request, session).await?;
+            } else if audience == Audience::People && !request.headers().contains_key(AUTHORIZATION) {
+                return console::to_login(&request);
+            }
             let (parts, body) = request.into_parts();
-            let caller = let_in(&app, rule, &parts).await?;
+            let caller = let_in(&app, rule, &parts, session.as_ref()).await?;
             request = Request::from_parts(parts, body);
+            if let Some(session) = session {
+                request.extensions_mut().insert(session);
+            }
             request.extensions_mut().insert(caller);
             Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?)
         }
@@ -71,14 +91,17 @@ pub(super) async fn admitted(
 }
 
 /// The caller, if the rule admits them, and they do not ask too often.
-async fn let_in(app: &App, rule: Rule, request: &Parts) -> Result<Caller, Problem> {
+async fn let_in(app: &App, rule: Rule, request: &Parts, session: Option<&Session>) -> Result<Caller, Problem> {
     let address = clear_address(&request.extensions)?;
     let counted = rule != Rule::Recorder;
     if let Some(address) = address.filter(|_| counted) {
         app.rates.address(address)?;
     }
     let peer = request.extensions.get().map(|Peer(address)| *address);
-    let caller = authentication::caller(app, &request.headers, peer).await.map_err(|problem| failed(app, address, problem))?;
+    let caller = match session {
+        Some(session) => Caller::try_from(session.principal.clone()).map_err(|error| Problem::internal(&error))?,
+        None => authentication::caller(app, &request.headers, peer).await.map_err(|problem| failed(app, address, problem))?,
+    };
     if counted {
         app.rates.caller(&caller.id)?;
     }
@@ -100,7 +123,7 @@ fn clear_address(extensions: &Extensions) -> Result<Option<IpAddr>, Problem> {
 }
 
 /// Counts a token that was not accepted; the reason goes to the server's log, as long as there are not too many.
-fn failed(app: &App, address: Option<IpAddr>, problem: Problem) -> Problem {
+pub(crate) fn failed(app: &App, address: Option<IpAddr>, problem: Problem) -> Problem {
     if !problem.is_of_a_token() {
         return problem;
     }
@@ -133,6 +156,27 @@ fn viewing(app: &App, rule: Rule, request: &Request) -> Option<(Act, ActBy)> {
     };
     let by = ActBy { actor_type: acting.actor_type, actor: Some(acting.actor), client: Some(acting.client), tenant };
     Some((act, by))
+}
+
+/// The session of a request's browser, unless the request has an `Authorization` header, which goes first.
+async fn session_of(app: &App, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
+    if headers.contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    match app.sessions.find(headers) {
+        Some(session) if stands(app, &session.principal).await? => Ok(Some(session)),
+        _ => Ok(None),
+    }
+}
+
+/// Whether what a session was opened with is still good: a revoked token ends the sessions that it opened.
+async fn stands(app: &App, principal: &Principal) -> Result<bool, Problem> {
+    let Some(id) = principal.id.strip_prefix("token:") else { return Ok(true) };
+    match app.platform.tokens().get(id).await {
+        Ok(token) => Ok(token.value.is_active(SystemClock.now())),
+        Err(PlatformError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn full(requests: usize) -> Problem {

@@ -88,7 +88,8 @@ pub(super) async fn observed(State(app): State<App>, mut request: Request, next:
     tracing::debug!(parent: &span, status = response.status().as_u16(), took_ms = begun.elapsed().as_secs_f64() * 1e3, "answered");
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.0);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Files that never change say so themselves.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

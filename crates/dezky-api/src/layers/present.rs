@@ -4,12 +4,15 @@ use axum::body::Body;
 use axum::extract::{Extension, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::CONTENT_LENGTH;
+use http::HeaderValue;
+use http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 
 use super::observe::RequestId;
+use crate::console;
 use crate::problem::Problem;
 
 pub(super) async fn presented(Extension(id): Extension<RequestId>, request: Request, next: Next) -> Response {
+    let for_a_person = console::wants_html(request.headers());
     let mut response = next.run(request).await;
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
     let (code, cause) = (problem.code().as_str(), problem.told_to_the_log());
@@ -19,6 +22,11 @@ pub(super) async fn presented(Extension(id): Extension<RequestId>, request: Requ
         _ => tracing::debug!(code, "refused"),
     }
     response.headers_mut().remove(CONTENT_LENGTH);
-    *response.body_mut() = Body::from(problem.body(id.as_str()));
+    let page = for_a_person.then(|| console::explained(&problem, id.as_str())).flatten();
+    if page.is_some() {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(console::POLICY));
+    }
+    *response.body_mut() = page.map_or_else(|| Body::from(problem.body(id.as_str())), Body::from);
     response
 }

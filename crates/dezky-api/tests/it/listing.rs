@@ -92,7 +92,7 @@ async fn what_is_not_there_is_said() {
         ("/audit?tenant=acme", StatusCode::BAD_REQUEST, "invalid-parameter"),
         ("/audit/export?limit=5", StatusCode::BAD_REQUEST, "invalid-parameter"),
         ("/audit/", StatusCode::NOT_FOUND, "no-such-route"),
-        ("/", StatusCode::NOT_FOUND, "no-such-route"),
+        ("/nothing", StatusCode::NOT_FOUND, "no-such-route"),
     ] {
         let answer = served.get(path).await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{path}");

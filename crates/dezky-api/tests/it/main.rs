@@ -41,6 +41,9 @@ mod evidence;
 // Tenants, partners, flags, users: changes and what the log says of them.
 mod platform;
 
+// The console: who gets in, what pages let in, what forms change, what a tenant auditor sees.
+mod pages;
+
 // Errors, each as it is sent.
 mod problems;
 

@@ -1,0 +1,131 @@
+//! `/live`: new events as they come, for a page that is open (server-sent events).
+//!
+//! Whoever cannot be told everything is told how much was left out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use dezky_audit::{Clock as _, Filter, Scope, StoreError, SystemClock};
+use dezky_store::ReadLimit;
+use dezky_store::projection::{Column, SearchRow};
+use futures_util::stream::unfold;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::row::Row;
+use super::time::grouped;
+use super::timeline::View;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::parameters::Parameters;
+use crate::problem::{Code, Problem};
+
+/// How often is looked.
+const EVERY: Duration = Duration::from_millis(500);
+/// Events that are looked at each time: 400 a second.
+const EVENTS: u64 = 200;
+/// After so many looks without anything, something is sent, so that nobody between thinks that the line is dead.
+const QUIET: u32 = 20;
+
+#[derive(Template)]
+#[template(path = "rows.html")]
+struct Rows {
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct News {
+    html: String,
+    rows: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shed: Option<String>,
+}
+
+pub(crate) async fn follow(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Response, Problem> {
+    let view = View::read(parameters)?.unwrap_or_default();
+    let filter = view.query(SystemClock.now())?.filter;
+    let full = |_| Problem::new(Code::Overloaded, "too many pages are followed live");
+    let place = Arc::clone(&app.followers).try_acquire_owned().map_err(full)?;
+    let next = app.log.store().head().await?.size + 1;
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let closing = app.closing.subscribe();
+    let tail = Tail { app, scope: caller.scope, filter, next, ticks, closing, quiet: 0, _place: place };
+    let chunks = unfold(tail, |mut tail| async move { tail.next().await.map(|chunk| (chunk, tail)) });
+    let media_type = [(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
+    Ok((media_type, Body::from_stream(chunks)).into_response())
+}
+
+struct Tail {
+    app: App,
+    scope: Scope,
+    filter: Filter,
+    /// The first event that was not looked at.
+    next: u64,
+    ticks: Interval,
+    closing: watch::Receiver<bool>,
+    quiet: u32,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Tail {
+    /// What to send next; `None` when the server closes.
+    async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.closing.wait_for(|closing| *closing) => return None,
+                _ = self.ticks.tick() => {}
+            }
+            match self.look().await {
+                Ok(Some(news)) => {
+                    self.quiet = 0;
+                    let data = serde_json::to_string(&news).unwrap_or_default();
+                    return Some(Ok(Bytes::from(format!("data: {data}\n\n"))));
+                }
+                Ok(None) => self.quiet += 1,
+                Err(error) => return Some(Err(error)),
+            }
+            if self.quiet >= QUIET {
+                self.quiet = 0;
+                return Some(Ok(Bytes::from_static(b": still here\n\n")));
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<Option<News>, StoreError> {
+        let store = self.app.log.store();
+        let size = store.head().await?.size;
+        if size < self.next {
+            return Ok(None);
+        }
+        let shed = (size + 1 - self.next).saturating_sub(EVENTS);
+        let from = self.next + shed;
+        let limit = ReadLimit { events: usize::try_from(EVENTS).unwrap_or(usize::MAX), ..ReadLimit::default() };
+        let read = store.read(from..=size, limit).await?;
+        self.next = read.last().map_or(size, |last| last.seq) + 1;
+        let is_theirs = |row: &SearchRow| self.scope.admits(row.get(Column::TenantSlug)) && self.filter.matches(row);
+        let mut rows: Vec<_> =
+            read.iter().filter(|event| is_theirs(&SearchRow::derive(event.seq, &event.line))).map(Row::of).collect();
+        rows.reverse();
+        let shed = (shed > 0).then(|| match self.scope {
+            Scope::All => format!("{} events came too fast to be shown", grouped(shed)),
+            // How busy others are is not theirs to know.
+            Scope::Tenants(_) => "some events came too fast to be shown".to_owned(),
+        });
+        if rows.is_empty() && shed.is_none() {
+            return Ok(None);
+        }
+        let n = rows.len();
+        Ok(Some(News { html: Rows { rows }.render().unwrap_or_default(), rows: n, shed }))
+    }
+}

@@ -1,0 +1,118 @@
+//! `/`: what happened, newest first; everything that can be chosen is in the URL.
+
+mod choices;
+mod counts;
+mod histogram;
+mod range;
+mod search;
+mod view;
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use dezky_audit::{Clock as _, SystemClock};
+use dezky_store::Page;
+
+pub(super) use range::Range;
+pub(super) use view::View;
+
+use super::assets;
+use super::demonstration;
+use super::frame::{Frame, Section};
+use super::page::{page, see};
+use super::row::Row;
+use super::time;
+use super::visitor::Visitor;
+use crate::app::App;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+use choices::{Chip, Pill, Preset, chips, outcomes, pills, presets};
+use counts::Counts;
+use histogram::Histogram;
+
+/// A log with fewer events than this may be one that nobody has begun to use.
+const FEW_EVENTS: usize = 20;
+
+#[derive(Template)]
+#[template(path = "timeline.html")]
+struct Timeline {
+    frame: Frame,
+    rows: Vec<Row>,
+    chips: Vec<Chip>,
+    outcomes: Vec<Chip>,
+    presets: Vec<Preset>,
+    pills: Vec<Pill>,
+    /// What the search form must send along: the rest of the view.
+    kept: Vec<(String, String)>,
+    /// The same without the range, for the form that sets one.
+    filters: Vec<(String, String)>,
+    since: String,
+    until: String,
+    counts: Counts,
+    histogram: Histogram,
+    older: Option<String>,
+    newest: Option<String>,
+    live: Option<String>,
+    export: String,
+    clear: Option<String>,
+    all_time: Option<String>,
+    /// Whether the page ended before its limit for want of time.
+    partial: bool,
+    empty: Option<Empty>,
+    /// Whether the demonstration may be loaded.
+    demonstrable: bool,
+}
+
+/// Why there is nothing to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    /// Nothing was recorded but what the log says of itself.
+    Unused,
+    NoMatch,
+}
+
+pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: Parameters) -> Result<Response, Problem> {
+    let now = SystemClock.now();
+    let view = match View::read(parameters)? {
+        Ok(view) => view,
+        Err(elsewhere) => return see(&elsewhere),
+    };
+    let query = view.query(now)?;
+    let scope = &visitor.caller.scope;
+    let found = app.log.list(scope, &query).await?;
+    let counts = Counts::of(&app, scope, &view, &query, now).await?;
+    let frame = Frame::of(&app, &visitor, Section::Timeline, "Timeline").await?;
+    let is_first = view.cursor().is_none();
+    let unused = is_first && !view.is_filtered() && found.events.len() < FEW_EVENTS && demonstration::is_unused(&app).await?;
+    let empty = match found.events.is_empty() {
+        _ if unused && visitor.sees_all() => Some(Empty::Unused),
+        true if found.next.is_none() => Some(Empty::NoMatch),
+        _ => None,
+    };
+    let Page { events, next, out_of_time, .. } = found;
+    let (since, until) = view.bounds(now);
+    let input = |at: Option<dezky_audit_core::time::Timestamp>| at.map(|at| at.to_string()[..16].to_owned()).unwrap_or_default();
+    page(&Timeline {
+        rows: events.iter().map(Row::of).collect(),
+        chips: chips(&view),
+        outcomes: outcomes(&view),
+        presets: presets(&view),
+        pills: pills(&view),
+        kept: view.parameters(),
+        filters: view.filters().to_vec(),
+        since: input(since),
+        until: input(until),
+        histogram: Histogram::of(&counts, &view),
+        counts,
+        older: next.map(|cursor| view.at(&cursor.to_string()).url()),
+        newest: (!is_first).then(|| view.newest().url()),
+        live: (is_first && until.is_none()).then(|| format!("/live{}", view.query_string())),
+        export: format!("/export{}", view.query_string()),
+        clear: view.is_filtered().then(|| view.cleared().url()),
+        all_time: (!view.is_all_time()).then(|| view.ranged(Range::All).url()),
+        partial: out_of_time,
+        demonstrable: unused && visitor.is_operator(),
+        empty,
+        frame,
+    })
+}

@@ -1,0 +1,283 @@
+//! How many of what: from the store's hourly counts where they can tell, else from the newest matches; and which it was.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dezky_audit::Scope;
+use dezky_audit_core::time::Timestamp;
+use dezky_store::projection::{Column, SearchRow};
+use dezky_store::query::{Clause, MAX_LIMIT, Test};
+use dezky_store::search::MAX_HOURLY_ROWS;
+use dezky_store::{CountBy, Order, Query};
+
+use super::view::View;
+use crate::app::App;
+use crate::console::time::grouped;
+use crate::problem::Problem;
+
+const HOUR_MS: u64 = 3_600_000;
+/// Matches that are looked at where the hourly counts cannot tell.
+const SAMPLE: usize = 10_000;
+/// All counting of one page together.
+const BUDGET: Duration = Duration::from_millis(350);
+/// Values of one facet that are shown.
+const SHOWN: usize = 10;
+/// Below this the hours are too coarse for a histogram.
+const SHORT_MS: u64 = 6 * HOUR_MS;
+
+/// The facets, in the order in which they are shown.
+const FACETS: [(CountBy, Column, &str, &str); 4] = [
+    (CountBy::Tenant, Column::TenantSlug, "tenantSlug", "Tenant"),
+    (CountBy::Action, Column::Action, "action", "Action"),
+    (CountBy::Source, Column::Source, "source", "Source"),
+    (CountBy::Outcome, Column::Outcome, "outcome", "Outcome"),
+];
+
+/// What stands beside the list.
+pub(super) struct Counts {
+    pub(super) facets: Vec<Facet>,
+    /// Events at a time, and how many of them did not succeed.
+    pub(super) moments: BTreeMap<u64, (u64, u64)>,
+    pub(super) from_ms: u64,
+    pub(super) until_ms: u64,
+    /// Whether `moments` are whole hours.
+    pub(super) hourly: bool,
+    /// What was counted, for people.
+    pub(super) basis: String,
+}
+
+pub(super) struct Facet {
+    pub(super) label: &'static str,
+    pub(super) values: Vec<Value>,
+    /// How many values are not shown.
+    pub(super) others: usize,
+}
+
+pub(super) struct Value {
+    pub(super) label: String,
+    pub(super) n: String,
+    /// Chosen, and so taken away by `include`.
+    pub(super) chosen: bool,
+    pub(super) excluded: bool,
+    pub(super) include: String,
+    pub(super) exclude: String,
+}
+
+/// Values and how often each occurs.
+type Tally = BTreeMap<String, u64>;
+
+impl Counts {
+    pub(super) async fn of(app: &App, scope: &Scope, view: &View, query: &Query, now: Timestamp) -> Result<Self, Problem> {
+        let deadline = Instant::now() + BUDGET;
+        let until = query.filter.until.unwrap_or(now).unix_ms().min(now.unix_ms());
+        let since = match query.filter.since {
+            Some(since) => since.unix_ms(),
+            None => oldest(app, scope).await?.unwrap_or(until),
+        };
+        let since = since.min(until);
+        let clauses = query.filter.clauses();
+        let only = only_dimension(clauses);
+        let mut hours = Hours { app, scope, since, until, deadline, cut: None };
+        let mut tallies: [Option<Tally>; 4] = Default::default();
+        let mut moments = None;
+        if until - since >= SHORT_MS && (clauses.is_empty() || only.is_some()) {
+            for (place, (by, column, ..)) in FACETS.iter().enumerate() {
+                if clauses.is_empty() || only == Some(*column) {
+                    tallies[place] = Some(hours.tally(*by).await?);
+                }
+            }
+            let (by, column) = only
+                .and_then(|only| FACETS.iter().find(|(_, column, ..)| *column == only))
+                .map_or((CountBy::Outcome, None), |(by, column, ..)| (*by, Some(*column)));
+            let admits = |value: Option<&str>| column.is_none_or(|column| admits(clauses, column, value));
+            moments = Some(hours.moments(by, admits).await?);
+        }
+        let exact = moments.is_some() && tallies.iter().all(Option::is_some);
+        let mut basis = Vec::new();
+        if let Some(cut) = hours.cut.and_then(Timestamp::from_unix_ms) {
+            basis.push(format!("counted back to {}", &cut.to_string()[..10]));
+        } else if moments.is_some() {
+            basis.push("counted by whole hours".to_owned());
+        }
+        let hourly = moments.is_some();
+        if !exact {
+            let sample = Sample::take(app, scope, query, deadline.max(Instant::now() + BUDGET / 2)).await?;
+            basis.push(match sample.complete {
+                true => format!("counted over all {} matches", grouped(sample.seen)),
+                false => format!("counted over the newest {} matches", grouped(sample.seen)),
+            });
+            for (tally, sampled) in tallies.iter_mut().zip(sample.tallies) {
+                tally.get_or_insert(sampled);
+            }
+            moments.get_or_insert(sample.moments);
+        }
+        let facets =
+            FACETS.iter().zip(tallies).map(|((_, _, name, label), tally)| facet(view, name, label, tally.unwrap_or_default()));
+        Ok(Self {
+            facets: facets.filter(|facet| !facet.values.is_empty()).collect(),
+            moments: moments.unwrap_or_default(),
+            from_ms: since,
+            until_ms: until,
+            hourly,
+            basis: basis.join("; the rest "),
+        })
+    }
+}
+
+/// The dimension that all conditions are about, if it is one that the hourly counts are split by.
+fn only_dimension(clauses: &[Clause]) -> Option<Column> {
+    let column = |clause: &Clause| match &clause.test {
+        Test::Is(column, _) => Some(*column),
+        Test::ActionUnder(_) => Some(Column::Action),
+        Test::Contains(_) => None,
+    };
+    let first = column(clauses.first()?)?;
+    let counted = FACETS.iter().any(|(_, known, ..)| *known == first);
+    (counted && clauses.iter().all(|clause| column(clause) == Some(first))).then_some(first)
+}
+
+/// What the filter says of an event with this value, when all its conditions are about this column.
+fn admits(clauses: &[Clause], column: Column, value: Option<&str>) -> bool {
+    let holds = |test: &Test| match test {
+        Test::Is(known, wanted) => *known == column && value == Some(wanted),
+        Test::ActionUnder(prefix) => value.is_some_and(|value| value.starts_with(&**prefix)),
+        Test::Contains(_) => false,
+    };
+    let mut wanted = clauses.iter().filter(|clause| !clause.negated).peekable();
+    let none_wanted = wanted.peek().is_none();
+    (none_wanted || wanted.any(|clause| holds(&clause.test)))
+        && !clauses.iter().any(|clause| clause.negated && holds(&clause.test))
+}
+
+async fn oldest(app: &App, scope: &Scope) -> Result<Option<u64>, Problem> {
+    let query = Query { order: Order::Ascending, limit: 1, ..Query::default() };
+    let page = app.log.list(scope, &query).await?;
+    Ok(page.events.first().map(|event| SearchRow::derive(event.seq, &event.line).at.unix_ms()))
+}
+
+/// The store's hourly counts, read from the newest back, a few days at a time, as long as there is time.
+struct Hours<'a> {
+    app: &'a App,
+    scope: &'a Scope,
+    since: u64,
+    until: u64,
+    deadline: Instant,
+    /// Back to where the counting got, where it did not get to the beginning.
+    cut: Option<u64>,
+}
+
+impl Hours<'_> {
+    async fn each(&mut self, by: CountBy, mut take: impl FnMut(u64, Option<String>, u64)) -> Result<(), Problem> {
+        let days = if matches!(by, CountBy::Action | CountBy::Tenant) { 2 } else { 60 };
+        let mut end = self.until.saturating_add(1);
+        while end > self.since {
+            let begin = end.saturating_sub(days * 24 * HOUR_MS).div_euclid(HOUR_MS) * HOUR_MS;
+            let begin = begin.max(self.since / HOUR_MS * HOUR_MS);
+            let (Some(since), Some(until)) = (Timestamp::from_unix_ms(begin), Timestamp::from_unix_ms(end)) else { break };
+            let rows = self.app.log.store().hourly(self.scope, since, until, by).await?;
+            if rows.len() >= MAX_HOURLY_ROWS {
+                self.cut = Some(self.cut.unwrap_or(0).max(begin));
+            }
+            rows.into_iter().for_each(|row| take(row.hour.unix_ms(), row.value, row.n));
+            end = begin;
+            if end > self.since && Instant::now() > self.deadline {
+                self.cut = Some(self.cut.unwrap_or(0).max(end));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tally(&mut self, by: CountBy) -> Result<Tally, Problem> {
+        let mut tally = Tally::new();
+        self.each(by, |_, value, n| {
+            if let Some(value) = value {
+                *tally.entry(value).or_default() += n;
+            }
+        })
+        .await?;
+        Ok(tally)
+    }
+
+    async fn moments(
+        &mut self,
+        by: CountBy,
+        admits: impl Fn(Option<&str>) -> bool,
+    ) -> Result<BTreeMap<u64, (u64, u64)>, Problem> {
+        let mut moments = BTreeMap::<u64, (u64, u64)>::new();
+        self.each(by, |hour, value, n| {
+            if admits(value.as_deref()) {
+                let (all, ill) = moments.entry(hour).or_default();
+                *all += n;
+                *ill += if by == CountBy::Outcome && value.as_deref() != Some("success") { n } else { 0 };
+            }
+        })
+        .await?;
+        Ok(moments)
+    }
+}
+
+/// The newest matches, counted one by one.
+struct Sample {
+    tallies: [Tally; 4],
+    moments: BTreeMap<u64, (u64, u64)>,
+    seen: u64,
+    complete: bool,
+}
+
+impl Sample {
+    async fn take(app: &App, scope: &Scope, query: &Query, deadline: Instant) -> Result<Self, Problem> {
+        let mut sample = Self { tallies: Default::default(), moments: BTreeMap::new(), seen: 0, complete: false };
+        let mut query = Query { limit: MAX_LIMIT, after: None, ..query.clone() };
+        for _ in 0..SAMPLE / MAX_LIMIT {
+            let page = app.log.list(scope, &query).await?;
+            for event in &page.events {
+                sample.add(&SearchRow::derive(event.seq, &event.line));
+            }
+            sample.complete = page.next.is_none();
+            query.after = page.next;
+            if sample.complete || Instant::now() > deadline {
+                break;
+            }
+        }
+        Ok(sample)
+    }
+
+    fn add(&mut self, row: &SearchRow) {
+        self.seen += 1;
+        for (tally, (_, column, ..)) in self.tallies.iter_mut().zip(&FACETS) {
+            if let Some(value) = row.get(*column) {
+                *tally.entry(value.to_owned()).or_default() += 1;
+            }
+        }
+        let (all, ill) = self.moments.entry(row.at.unix_ms()).or_default();
+        *all += 1;
+        *ill += u64::from(row.get(Column::Outcome) != Some("success"));
+    }
+}
+
+fn facet(view: &View, name: &str, label: &'static str, mut tally: Tally) -> Facet {
+    let not = format!("{name}!");
+    // What is chosen is shown also where nothing has it.
+    for (known, value) in view.filters() {
+        if (known == name || *known == not) && !value.ends_with('*') && !value.ends_with('.') {
+            tally.entry(value.clone()).or_default();
+        }
+    }
+    let mut ordered: Vec<_> = tally.into_iter().collect();
+    let is_set = |value: &str| view.has(name, value) || view.has(&not, value);
+    ordered.sort_by(|(a, n), (b, m)| (is_set(b), m).cmp(&(is_set(a), n)).then_with(|| a.cmp(b)));
+    let others = ordered.len().saturating_sub(SHOWN);
+    let values = ordered.into_iter().take(SHOWN).map(|(value, n)| {
+        let (chosen, excluded) = (view.has(name, &value), view.has(&not, &value));
+        Value {
+            include: if chosen { view.without(name, &value) } else { view.with(name, &value) }.url(),
+            exclude: if excluded { view.without(&not, &value) } else { view.with(&not, &value) }.url(),
+            n: grouped(n),
+            label: value,
+            chosen,
+            excluded,
+        }
+    });
+    Facet { label, values: values.collect(), others }
+}

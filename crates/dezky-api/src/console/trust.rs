@@ -1,0 +1,228 @@
+//! `/trust`: what the log's integrity rests on, what was verified when, and the two buttons.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use dezky_audit::{
+    AuditLog, CheckpointRecord, Clock as _, PublishedKey, Reason, SystemClock, Verification, VerifyError, VerifyOptions,
+};
+use dezky_audit_core::note::Note;
+use futures_util::future::BoxFuture;
+use futures_util::stream::unfold;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use serde::Serialize;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::assets;
+use super::frame::{Frame, Section};
+use super::page::{page, see};
+use super::time::{self, When, ago, grouped};
+use super::trust_card::{RunFinding, RunReport, Verdict, short_key};
+use super::visitor::Visitor;
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Verifications that are listed.
+const RUNS: usize = 20;
+/// Findings that are shown of one.
+const FINDINGS: usize = 50;
+/// How often progress is told.
+const TOLD_EVERY: Duration = Duration::from_millis(300);
+
+#[derive(Template)]
+#[template(path = "trust.html")]
+struct Trust {
+    frame: Frame,
+    size: u64,
+    head_hash: String,
+    checkpoint: Option<CheckpointRecord>,
+    checkpoint_age: String,
+    witnesses: usize,
+    keys: Vec<PublishedKey>,
+    runs: Vec<Run>,
+    findings: Vec<Finding>,
+    more_findings: u64,
+    running: bool,
+}
+
+/// A line of the history.
+struct Run {
+    when: When,
+    age: String,
+    verdict: Verdict,
+    covers: String,
+    keys: String,
+    result: String,
+}
+
+/// A broken place, and what to do about it.
+struct Finding {
+    kind: String,
+    message: String,
+    place: String,
+    expected: Option<String>,
+    actual: Option<String>,
+    around: Vec<u64>,
+    advice: &'static str,
+}
+
+pub(crate) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Response, Problem> {
+    let store = app.log.store();
+    let now = SystemClock.now();
+    let head = store.head().await?;
+    let checkpoint = app.log.latest_checkpoint().await?;
+    let stored = store.runs(RUNS).await?;
+    let reports: Vec<_> =
+        stored.iter().filter_map(|run| Some((run.at, serde_json::from_str::<RunReport>(&run.report).ok()?))).collect();
+    let newest = reports.first().map(|(_, report)| report);
+    let all = newest.map_or(0, RunReport::all_findings);
+    // Where a finding lies is of some tenant.
+    let shown = newest.filter(|_| visitor.sees_all()).map_or(&[][..], |report| &report.findings);
+    let findings: Vec<_> = shown.iter().take(FINDINGS).map(finding).collect();
+    let signatures =
+        checkpoint.as_ref().and_then(|record| Note::parse(record.note.as_bytes()).ok()).map_or(0, |note| note.signatures().len());
+    page(&Trust {
+        size: head.size,
+        head_hash: head.hash.to_hex(),
+        checkpoint_age: checkpoint.as_ref().map(|record| ago(record.at, now)).unwrap_or_default(),
+        witnesses: signatures.saturating_sub(app.log.keys().len()),
+        checkpoint,
+        keys: app.log.keys().to_vec(),
+        runs: reports.iter().map(|(at, report)| run(*at, report, now)).collect(),
+        more_findings: all - findings.len() as u64,
+        findings,
+        running: app.log.metrics().verifying,
+        frame: Frame::of(&app, &visitor, Section::Trust, "Trust").await?,
+    })
+}
+
+fn run(at: dezky_audit_core::time::Timestamp, report: &RunReport, now: dezky_audit_core::time::Timestamp) -> Run {
+    let verdict = match report.verdict(at, now) {
+        // Old, but that is what came out then.
+        Verdict::Stale => Verdict::Verified,
+        verdict => verdict,
+    };
+    let (first, last) = (report.first_seq.unwrap_or(0), report.last_seq.unwrap_or(0));
+    Run {
+        when: When::of(at),
+        age: ago(at, now),
+        verdict,
+        covers: format!("#{} to #{}, {} signed", grouped(first), grouped(last), grouped(report.authenticated_size)),
+        keys: report.trust.iter().map(|key| short_key(key)).collect::<Vec<_>>().join(", "),
+        result: match report.all_findings() {
+            0 => format!("{} events, integrity {}, {}", grouped(report.events), report.integrity, report.completeness),
+            1 => "1 finding".to_owned(),
+            n => format!("{} findings", grouped(n)),
+        },
+    }
+}
+
+fn finding(finding: &RunFinding) -> Finding {
+    let seq = finding.seq.or(finding.head_seq).or(finding.start_seq);
+    let around = finding.seq.map(|seq| (seq.saturating_sub(1).max(1)..=seq + 1).collect()).unwrap_or_default();
+    Finding {
+        kind: finding.kind.clone(),
+        message: finding.message.clone(),
+        place: seq.map(|seq| format!("#{}", grouped(seq))).unwrap_or_default(),
+        expected: finding.expected.clone(),
+        actual: finding.actual.clone(),
+        around,
+        advice: advice(&finding.kind),
+    }
+}
+
+/// What somebody does who reads this in a hurry.
+fn advice(kind: &str) -> &'static str {
+    match kind {
+        "event-hash-mismatch" | "malformed-event" | "part-digest-mismatch" => {
+            "The stored event was changed. Keep a copy of the database as it is, restore this event from a backup or an export, and find out who could write there."
+        }
+        "seq-gap" | "truncated" => {
+            "Events are missing. Keep a copy of the database as it is, and look for them in backups and archives."
+        }
+        "event-prev-hash-mismatch" | "tenant-chain-mismatch" => {
+            "An event was inserted, removed or moved near here. Compare with a backup or an export that was verified."
+        }
+        "checkpoint-signature-mismatch" | "checkpoint-head-mismatch" | "checkpoint-root-mismatch" | "checkpoint-fork" => {
+            "What was signed does not go with what is stored. Compare with checkpoints that were kept elsewhere before anything else is done."
+        }
+        "projection-mismatch" => {
+            "The event is intact, but its searchable copy is not: lists and filters may show something else. Keep a copy of the database, then have the copy rebuilt."
+        }
+        _ => "Keep a copy of the database as it is, and run dezky-verify over an export with a key that was handed over earlier.",
+    }
+}
+
+/// Signs the log as it is now.
+pub(crate) async fn checkpoint(State(app): State<App>, _: Visitor) -> Result<Response, Problem> {
+    app.log.checkpoint(Reason::Manual).await?;
+    see("/trust")
+}
+
+/// Verifies the log. A script is told how far it is, line by line, and cancels by going away; a form waits for the end.
+pub(crate) async fn verify(State(app): State<App>, _: Visitor, headers: HeaderMap) -> Result<Response, Problem> {
+    let by_script = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
+    if !by_script {
+        app.log.verify(VerifyOptions::default()).await?;
+        return see("/trust");
+    }
+    let of = app.log.store().head().await?.size;
+    let mut ticks = interval(TOLD_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let log = app.log.clone();
+    let verifying = Box::pin(async move { log.verify(VerifyOptions::default()).await });
+    let progress = Progress { log: app.log.clone(), of, ticks, verifying: Some(verifying) };
+    let lines = unfold(progress, |progress| async move {
+        progress.next().await.map(|(line, rest)| (Ok::<_, std::convert::Infallible>(line), rest))
+    });
+    let media_type = [(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
+    Ok((media_type, Body::from_stream(lines)).into_response())
+}
+
+/// A verification under way; dropped, it is cancelled.
+struct Progress {
+    log: AuditLog,
+    of: u64,
+    ticks: Interval,
+    verifying: Option<BoxFuture<'static, Result<Verification, VerifyError>>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", untagged)]
+enum Told {
+    Walked {
+        walked: u64,
+        of: u64,
+    },
+    #[serde(rename_all = "camelCase")]
+    Done {
+        exit_code: u8,
+        findings: u64,
+    },
+    Failed {
+        failed: String,
+    },
+}
+
+impl Progress {
+    async fn next(mut self) -> Option<(String, Self)> {
+        let mut verifying = self.verifying.take()?;
+        let told = tokio::select! {
+            biased;
+            done = &mut verifying => match done {
+                Ok(done) => Told::Done { exit_code: done.exit_code, findings: done.report.findings.len() as u64 + done.report.findings_omitted },
+                Err(error) => Told::Failed { failed: error.to_string() },
+            },
+            _ = self.ticks.tick() => {
+                self.verifying = Some(verifying);
+                Told::Walked { walked: self.log.metrics().verified_events, of: self.of }
+            }
+        };
+        let line = serde_json::to_string(&told).unwrap_or_default() + "\n";
+        Some((line, self))
+    }
+}

@@ -1,0 +1,214 @@
+//! Sessions of people in browsers: signed cookies that nobody stores.
+//!
+//! A cookie is `base64url(JSON) . base64url(HMAC-SHA-256)` (RFC 2104) over the principal, when it was issued, when it ends, and a
+//! random id. It is `HttpOnly`, `SameSite=Lax`, and `Secure` where the browser came by TLS. Whoever logs out is remembered by
+//! id until the session would have ended, in this process only: another process with the same secret takes the cookie until
+//! then, as it cannot know.
+//!
+//! A request that its cookie authenticates and that may change something must show that it comes from a page of ours: by the
+//! token of its session, in the field `csrf` or the header `X-CSRF-Token`, and by `Sec-Fetch-Site` or `Origin` where the browser sends them.
+
+mod guard;
+mod invitation;
+
+pub(crate) use guard::{guarded, same_origin};
+pub(crate) use invitation::INVITATION_TIME;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use dezky_audit::{Clock as _, SystemClock};
+use hmac::{Hmac, KeyInit, Mac};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::caller::Principal;
+use crate::problem::{Code, Problem};
+use invitation::Invitation;
+
+/// How long a session lasts.
+const LIFETIME_MS: u64 = 8 * 60 * 60 * 1000;
+/// A cookie of more bytes is none of ours.
+const MAX_COOKIE_BYTES: usize = 8 << 10;
+/// Ended sessions that are remembered; beyond, all that are open end.
+const MAX_ENDED: usize = 10_000;
+
+/// Opens, finds and ends sessions.
+pub(crate) struct Sessions {
+    key: Zeroizing<[u8; 32]>,
+    /// Two logs on one host, on different ports, share a browser's cookies.
+    cookie: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Ids of sessions that were ended, and when they would have been.
+    ended: HashMap<String, u64>,
+    /// Sessions issued before are over.
+    none_before: u64,
+    invitation: Option<Invitation>,
+}
+
+/// Somebody's session, as their cookie tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) principal: Principal,
+    issued: u64,
+    expires: u64,
+    id: String,
+    /// What forms of this session carry.
+    #[serde(skip)]
+    pub(crate) csrf: String,
+}
+
+impl Sessions {
+    /// `origin` is the log's; `secret` any text of 256 random bits.
+    pub(crate) fn new(secret: &str, origin: &str) -> Self {
+        let cookie = format!("dezky_session_{}", HEXLOWER.encode(&Sha256::digest(origin)[..4]));
+        let key = Zeroizing::new(mac(secret.as_bytes(), b"dezky-session/v1"));
+        Self { key, cookie, state: Mutex::default() }
+    }
+
+    /// A new session, as the value of `Set-Cookie`.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub(crate) fn open(&self, principal: Principal, secure: bool) -> Result<HeaderValue, Problem> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| Problem::new(Code::Internal, "the system has no random numbers now"))?;
+        let issued = now_ms();
+        let id = HEXLOWER.encode(&id);
+        let session = Session { principal, issued, expires: issued + LIFETIME_MS, id, csrf: String::new() };
+        let payload = serde_json::to_vec(&session).map_err(|error| Problem::internal(&error))?;
+        let payload = BASE64URL_NOPAD.encode(&payload);
+        let signature = BASE64URL_NOPAD.encode(&self.sign("cookie", &payload));
+        self.header(&format!("{payload}.{signature}"), LIFETIME_MS / 1000, secure)
+    }
+
+    /// The session of a request, if its cookie is one of ours, and not over.
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Option<Session> {
+        let mut ours = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+        let value = ours.find_map(|pair| pair.trim().strip_prefix(&self.cookie)?.strip_prefix('='))?;
+        if value.len() > MAX_COOKIE_BYTES {
+            return None;
+        }
+        let (payload, signature) = value.split_once('.')?;
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok()?;
+        if !bool::from(self.sign("cookie", payload).ct_eq(&signature)) {
+            return None;
+        }
+        let session: Session = serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?).ok()?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = session.expires <= now_ms() || session.issued < state.none_before || state.ended.contains_key(&session.id);
+        let csrf = BASE64URL_NOPAD.encode(&self.sign("csrf", &session.id));
+        (!over).then_some(Session { csrf, ..session })
+    }
+
+    /// Ends a session; the value of `Set-Cookie` makes the browser forget it.
+    pub(crate) fn end(&self, session: &Session) -> Result<HeaderValue, Problem> {
+        let now = now_ms();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ended.retain(|_, expires| *expires > now);
+        if state.ended.len() >= MAX_ENDED {
+            state.ended.clear();
+            state.none_before = now;
+        }
+        state.ended.insert(session.id.clone(), session.expires);
+        drop(state);
+        self.header("", 0, false)
+    }
+
+    /// A new code that opens one session from this machine; the one before is good for nothing any more.
+    pub(crate) fn invite(&self) -> Option<String> {
+        let (invitation, code) = Invitation::new(now_ms())?;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).invitation = Some(invitation);
+        Some(code)
+    }
+
+    /// Whether this is the code that was given out; it is good for nothing from then on.
+    pub(crate) fn redeem(&self, code: &str) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let good = state.invitation.as_ref().is_some_and(|invitation| invitation.admits(code, now_ms()));
+        if good {
+            state.invitation = None;
+        }
+        good
+    }
+
+    fn sign(&self, use_: &str, text: &str) -> [u8; 32] {
+        mac(&*self.key, format!("{use_}\n{text}").as_bytes())
+    }
+
+    fn header(&self, value: &str, max_age_seconds: u64, secure: bool) -> Result<HeaderValue, Problem> {
+        let secure = if secure { "; Secure" } else { "" };
+        let text = format!("{}={value}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}", self.cookie);
+        HeaderValue::try_from(text).map_err(|error| Problem::internal(&error))
+    }
+}
+
+fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("a key of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+fn now_ms() -> u64 {
+    SystemClock.now().unix_ms()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(cookie: &HeaderValue) -> HeaderMap {
+        let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+        HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(format!("other=1; {pair}; more=2")).unwrap())])
+    }
+
+    #[test]
+    fn a_session_is_found_until_it_is_ended() {
+        let sessions = Sessions::new("secret", "a/b");
+        let cookie = sessions.open(Principal::operator(), true).unwrap();
+        let text = cookie.to_str().unwrap();
+        for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=28800"] {
+            assert!(text.contains(attribute), "{text}");
+        }
+        let session = sessions.find(&sent(&cookie)).unwrap();
+        assert_eq!(session.principal, Principal::operator());
+        assert!(session.csrf.len() == 43 && session.csrf != sessions.find(&sent(&other(&sessions))).unwrap().csrf);
+        sessions.end(&session).unwrap();
+        assert_eq!(sessions.find(&sent(&cookie)), None);
+    }
+
+    fn other(sessions: &Sessions) -> HeaderValue {
+        sessions.open(Principal::operator(), false).unwrap()
+    }
+
+    #[test]
+    fn what_was_not_signed_here_is_no_session() {
+        let sessions = Sessions::new("secret", "a/b");
+        let cookie = sessions.open(Principal::operator(), false).unwrap();
+        assert_eq!(Sessions::new("other", "a/b").find(&sent(&cookie)), None);
+        assert_eq!(Sessions::new("secret", "a/c").find(&sent(&cookie)), None);
+        let text = cookie.to_str().unwrap();
+        for (from, to) in [("=ey", "=eyA"), (".", "x."), (".", "")] {
+            let forged = HeaderValue::try_from(text.replacen(from, to, 1)).unwrap();
+            assert_eq!(sessions.find(&sent(&forged)), None, "{from}");
+        }
+        assert_eq!(sessions.find(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_code_is_good_once() {
+        let sessions = Sessions::new("secret", "a/b");
+        assert!(!sessions.redeem(""));
+        let (first, second) = (sessions.invite().unwrap(), sessions.invite().unwrap());
+        assert!(!sessions.redeem(&first) && sessions.redeem(&second) && !sessions.redeem(&second));
+    }
+}
