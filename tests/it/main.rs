@@ -1,6 +1,6 @@
 //! The binaries as their users run them. Every test that records ends with the standalone verifier over what it wrote.
 //!
-//! They need the binaries (`cargo build --workspace --bins --examples`), `sqlite3` and `strace`: `scripts/test` sees to it all.
+//! They need the binaries (`cargo build --workspace --bins --examples`), `sqlite3`, `strace`, Chromium with its driver, and axe-core: `scripts/test` sees to it all.
 #![expect(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 // A `platform-api` process on a data folder of its own, and the verifier over its export.
@@ -8,6 +8,12 @@ mod server;
 
 // The example of a service that embeds the log, as a process.
 mod notes;
+
+// A real Chromium, and axe-core in it.
+mod browser;
+
+// The console as people use it.
+mod console;
 
 // What a newcomer does: serve, post, list, export, verify; tenants and single proofs.
 mod first_run;

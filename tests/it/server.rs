@@ -54,6 +54,8 @@ impl Lock {
 pub(crate) struct Server {
     child: Child,
     pub(crate) url: String,
+    /// What signs the operator in, once.
+    pub(crate) link: String,
     pub(crate) dir: PathBuf,
     token: String,
     pub(crate) client: reqwest::Client,
@@ -110,21 +112,24 @@ impl Home {
         });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        let url = loop {
+        let mut url = None;
+        let (url, link) = loop {
             let mut line = String::new();
             if stdout.read_line(&mut line).unwrap() == 0 {
                 child.wait().unwrap();
                 return Err(said + &stderr.join().unwrap());
             }
             said.push_str(&line);
-            if let Some(url) = line.split_whitespace().find(|word| word.starts_with("http://")) {
-                break url.to_owned();
+            let Some(address) = line.split_whitespace().find(|word| word.starts_with("http://")) else { continue };
+            match url.take() {
+                None => url = Some(address.to_owned()),
+                Some(url) => break (url, address.to_owned()),
             }
         };
         // Whatever else it prints must not block it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let token = std::fs::read_to_string(dir_as_seen(child.id()).join("operator.token")).unwrap().trim().to_owned();
-        Ok(Server { child, url, dir: self.path(), token, client: reqwest::Client::new() })
+        Ok(Server { child, url, link, dir: self.path(), token, client: reqwest::Client::new() })
     }
 }
 

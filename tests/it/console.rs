@@ -1,0 +1,281 @@
+use fantoccini::key::Key;
+use serde_json::Value;
+
+use crate::browser::{Browser, DARK, DARK_PHONE, DESKTOP, PHONE, WITHOUT_SCRIPTS, browse};
+use crate::server::{Home, Server, tool};
+
+/// Through the printed link to a log with a demonstration in it.
+async fn first_run(browser: &Browser, server: &Server) {
+    browser.goto(&server.link).await;
+    browser.find(".empty").await;
+    assert!(browser.text().await.contains("Nothing has been recorded yet"));
+    assert!(!browser.url().await.contains("code"), "the code stays in the address");
+    browser.picture("empty").await;
+    browser.click(".empty button.primary").await;
+    browser.find("#rows tr").await;
+}
+
+async fn verify_chain(browser: &Browser, server: &Server) {
+    browser.goto(&format!("{}/trust", server.url)).await;
+    let runs = browser.run("return document.querySelectorAll('tbody tr').length").await;
+    browser.click("#verify button").await;
+    browser.until(&format!("document.querySelectorAll('tbody tr').length > {runs}")).await;
+}
+
+async fn class(browser: &Browser) -> String {
+    browser.find("#verdict").await.attr("class").await.unwrap().unwrap()
+}
+
+async fn count(browser: &Browser, selector: &str) -> u64 {
+    browser.run(&format!("return document.querySelectorAll('{selector}').length")).await.as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_comes_from_the_printed_link_to_a_verified_chain() {
+    let home = Home::new();
+    let server = std::sync::Arc::new(home.serve());
+    let shared = std::sync::Arc::clone(&server);
+    browse(DESKTOP, |browser| async move {
+        let server = shared;
+        first_run(&browser, &server).await;
+        assert_eq!(count(&browser, "#rows tr").await, 100);
+        browser.picture("timeline").await;
+        assert!(browser.text().await.contains("Not verified yet"));
+        verify_chain(&browser, &server).await;
+        assert!(class(&browser).await.contains("good"), "{}", browser.text().await);
+        let chip = browser.find(".chip-trust").await.text().await.unwrap();
+        assert!(chip.contains("Verified to #") && chip.contains("just now"), "{chip}");
+        browser.picture("trust").await;
+        // The link was good once.
+        browser.goto(&format!("{}/login", server.url)).await;
+        browser.find("#rows").await;
+        browser.click(".who button").await;
+        browser.find("#login").await;
+        browser.goto(&server.link).await;
+        browser.find("[role=alert]").await;
+        browser.picture("login").await;
+        browser
+    })
+    .await;
+    server.verify().await.assert_clean();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_facets_keys_and_the_drawer() {
+    let home = Home::new();
+    let server = std::sync::Arc::new(home.serve());
+    let shared = std::sync::Arc::clone(&server);
+    browse(DESKTOP, |browser| async move {
+        let server = shared;
+        first_run(&browser, &server).await;
+        browser.client.find(fantoccini::Locator::LinkText("Files")).await.unwrap().click().await.unwrap();
+        browser.until("location.search.includes('ocis')").await;
+        browser.until("[...document.querySelectorAll('#rows .c-action')].every((cell) => cell.textContent.startsWith('ocis.'))").await;
+        browser.find("#search").await.send_keys("tenant:kvist-co outcome:denied\u{e007}").await.unwrap();
+        browser.until("location.search.includes('tenantSlug=kvist-co')").await;
+        browser.until("[...document.querySelectorAll('#rows tr')].every((row) => row.textContent.includes('kvist-co') && row.textContent.includes('denied'))").await;
+        browser.picture("filtered").await;
+        browser.goto(&format!("{}/?tenantSlug=nobody", server.url)).await;
+        browser.find(".empty").await;
+        assert!(browser.text().await.contains("No event matches"));
+        browser.picture("no-match").await;
+
+        browser.goto(&format!("{}/", server.url)).await;
+        let before = count(&browser, "#rows tr").await;
+        browser.click("#older").await;
+        browser.until(&format!("document.querySelectorAll('#rows tr').length > {before}")).await;
+        browser.run("document.querySelector('#rows tr').scrollIntoView()").await;
+        browser.press("j").await;
+        browser.press("j").await;
+        browser.until("document.querySelectorAll('#rows tr')[1].getAttribute('aria-selected') === 'true'").await;
+        browser.press(&char::from(Key::Enter).to_string()).await;
+        browser.find(".drawer #event .facts").await;
+        browser.picture("drawer").await;
+        assert!(browser.barriers().await.is_empty(), "{:?}", browser.barriers().await);
+        browser.press(&char::from(Key::Escape).to_string()).await;
+        browser.until("!document.querySelector('.drawer')").await;
+
+        // A part of the histogram becomes the range.
+        browser.run("const h = document.querySelector('#histogram'), b = h.getBoundingClientRect(); \
+                     const at = (kind, part, to) => to.dispatchEvent(new PointerEvent(kind, {clientX: b.left + b.width * part, clientY: b.top + 5, bubbles: true})); \
+                     at('pointerdown', .2, h); at('pointermove', .5, document); at('pointerup', .6, document);").await;
+        browser.until("location.search.includes('since=') && location.search.includes('until=')").await;
+
+        // New events wait until they are asked for.
+        browser.goto(&format!("{}/", server.url)).await;
+        browser.click("#live").await;
+        browser.until("document.querySelector('#live').getAttribute('aria-pressed') === 'true'").await;
+        let top = browser.run("return document.querySelector('#rows tr').dataset.seq").await;
+        while browser.run("return document.querySelector('#announce').hidden").await == true {
+            server.post(&crate::server::event(900)).await;
+            server.post(&crate::server::event(rand(&server).await)).await;
+        }
+        assert_eq!(browser.run("return document.querySelector('#rows tr').dataset.seq").await, top);
+        browser.picture("live").await;
+        browser.click("#announce button").await;
+        browser.until(&format!("document.querySelector('#rows tr').dataset.seq > {top}")).await;
+        browser
+    })
+    .await;
+    server.verify().await.assert_clean();
+}
+
+/// A number that no event was made of yet.
+async fn rand(server: &Server) -> u64 {
+    1_000 + server.get("/audit?limit=1").await["events"][0]["seq"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_row_turns_the_chain_red_and_fails_by_itself() {
+    let home = Home::new();
+    let server = std::sync::Arc::new(home.serve());
+    let shared = std::sync::Arc::clone(&server);
+    browse(DESKTOP, |browser| async move {
+        let server = shared;
+        first_run(&browser, &server).await;
+        let seq = server.get("/audit?action=tenant.suspended").await["events"][0]["seq"].as_u64().unwrap();
+        server.request(reqwest::Method::POST, "/audit/checkpoint").send().await.unwrap();
+        let page = format!("{}/events/{seq}", server.url);
+        browser.goto(&page).await;
+        browser.click("[data-verify]").await;
+        let vkey = server.vkey().await;
+        browser.find("[data-vkey]").await.send_keys(&vkey).await.unwrap();
+        browser.click("[data-pin-now]").await;
+        browser.find("#event[data-verified=good]").await;
+        browser.picture("event").await;
+        vectors_agree(&browser).await;
+        assert!(browser.barriers().await.is_empty(), "{:?}", browser.barriers().await);
+
+        let change = |from: &str, to: &str| {
+            let statement =
+                format!("UPDATE event SET line = CAST(replace(CAST(line AS TEXT), '{from}', '{to}') AS BLOB) WHERE seq = {seq}");
+            let output = tool("sqlite3")
+                .args(["-cmd", ".timeout 10000"])
+                .arg(server.dir.join("audit.db"))
+                .arg(statement)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        change("\"to\":\"suspended\"", "\"to\":\"deleted\"");
+        browser.goto(&page).await;
+        browser.click("[data-verify]").await;
+        browser.find("#event[data-verified=bad]").await;
+        assert!(browser.text().await.contains("hash is not its own"));
+        browser.picture("event-broken").await;
+        verify_chain(&browser, &server).await;
+        assert!(class(&browser).await.contains("bad"));
+        let finding = browser.find(".finding[data-kind=event-hash-mismatch]").await.text().await.unwrap();
+        assert!(
+            finding.contains(&format!("/events/{seq}")) || finding.replace(',', "").contains(&format!("#{seq}")),
+            "{finding}"
+        );
+        browser.picture("trust-broken").await;
+        assert!(browser.barriers().await.is_empty(), "{:?}", browser.barriers().await);
+
+        change("\"to\":\"deleted\"", "\"to\":\"suspended\"");
+        browser.goto(&page).await;
+        browser.click("[data-verify]").await;
+        browser.find("#event[data-verified=good]").await;
+        verify_chain(&browser, &server).await;
+        assert!(class(&browser).await.contains("good"));
+        browser
+    })
+    .await;
+    server.verify().await.assert_clean();
+}
+
+/// The page's own verifier against the vectors that an independent implementation made.
+async fn vectors_agree(browser: &Browser) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let keys: Value = serde_json::from_str(&read("keys.json")).unwrap();
+    let events = ["events.jsonl", "events-sealed.jsonl", "events-withheld.jsonl"].map(read).concat();
+    let proofs = ["event-18.tlog-proof", "bad/other-event.tlog-proof", "bad/wrong-index.tlog-proof", "bad/short-path.tlog-proof"];
+    let proofs: Vec<_> = proofs.iter().map(|name| read(&format!("proofs/{name}"))).collect();
+    let script = "const [events, proofs, origin, vkey, done] = arguments; (async () => { \
+        const m = await import(document.querySelector('meta[name=verify]').content); \
+        const hashes = await Promise.all(events.trimEnd().split('\\n').map(async (line) => { const { event, computed } = await m.eventHash(line); return event.hash === computed; })); \
+        const good = await Promise.all(proofs.map(async (text) => { const proof = m.parseProof(text); const { event, computed } = await m.eventHash(proof.line); \
+            const head = await m.openNote(proof.note, origin, vkey); const root = await m.rootOf(Uint8Array.from(computed.match(/../g), (pair) => parseInt(pair, 16)), proof.index, head.size, proof.path); \
+            return proof.index === BigInt(event.seq) - 1n && Boolean(root) && root.every((byte, at) => byte === head.root[at]); })); \
+        return { hashes: hashes.filter(Boolean).length, good }; })().then(done, (error) => done(String(error)))";
+    let arguments = vec![events.into(), proofs.into(), keys["origin"].clone(), keys["vkey"].clone()];
+    let found = browser.client.execute_async(script, arguments).await.unwrap();
+    assert_eq!(found, serde_json::json!({"hashes": 120, "good": [true, false, false, false]}));
+}
+
+/// Every page, as it is, is shown and without barriers.
+async fn walk(browser: Browser, server: &Server) -> Browser {
+    first_run(&browser, server).await;
+    verify_chain(&browser, server).await;
+    browser.goto(&format!("{}/platform/tenants", server.url)).await;
+    for (name, value) in [("slug", "acme"), ("name", "Acme"), ("domains", "acme.example")] {
+        browser.find(&format!("input[name={name}]")).await.send_keys(value).await.unwrap();
+    }
+    browser.click("form.stack button").await;
+    browser.until("location.pathname === '/platform/tenants/acme'").await;
+    let event = server.get("/audit?action=flag.killed").await["events"][0]["seq"].as_u64().unwrap();
+    let event = format!("/events/{event}");
+    let pages = [
+        ("timeline", "/"),
+        ("event", &event),
+        ("trust", "/trust"),
+        ("sources", "/sources"),
+        ("cold", "/cold"),
+        ("tenants", "/platform/tenants"),
+        ("tenant", "/platform/tenants/acme"),
+        ("flags", "/platform/flags"),
+        ("tokens", "/platform/tokens"),
+        ("export", "/export?tenantSlug=nordwind&range=all"),
+        ("error", "/events/999999"),
+    ];
+    for (name, path) in pages {
+        browser.goto(&format!("{}{path}", server.url)).await;
+        browser.find("h1").await;
+        browser.picture(name).await;
+        let barriers = browser.barriers().await;
+        assert!(barriers.is_empty(), "{path}: {barriers:#?}");
+        let wide = browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
+        assert_eq!(wide, Value::from(0), "{path} is wider than the window");
+    }
+    browser
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_on_a_desktop_and_a_phone_in_light_and_dark() {
+    for like in [DESKTOP, DARK, PHONE, DARK_PHONE] {
+        let home = Home::new();
+        let server = std::sync::Arc::new(home.serve());
+        let shared = std::sync::Arc::clone(&server);
+        browse(like, |browser| async move { walk(browser, &shared).await }).await;
+        server.verify().await.assert_clean();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_and_verifying_need_no_script() {
+    let home = Home::new();
+    let server = std::sync::Arc::new(home.serve());
+    let shared = std::sync::Arc::clone(&server);
+    browse(WITHOUT_SCRIPTS, |browser| async move {
+        let server = shared;
+        browser.goto(&server.link).await;
+        let code = server.link.split_once("code=").unwrap().1;
+        browser.find("#secret").await.send_keys(code).await.unwrap();
+        browser.click("#login button").await;
+        browser.click(".empty button.primary").await;
+        browser.find("#rows tr").await;
+        assert!(browser.text().await.contains("Times are UTC"));
+        browser.click("#older").await;
+        assert!(browser.url().await.contains("cursor="));
+        browser.click("#rows a").await;
+        browser.find("#event .facts").await;
+        browser.goto(&format!("{}/trust", server.url)).await;
+        browser.click("#verify button").await;
+        browser.find("#verdict.good").await;
+        browser
+    })
+    .await;
+    server.verify().await.assert_clean();
+}
