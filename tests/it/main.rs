@@ -30,6 +30,9 @@ mod mutations;
 // What other systems did, through the service: webhooks, files, Authentik, the event bus, and anything that can POST.
 mod sources;
 
+// Events that leave for the archive, are read there, come back; kill -9 in the middle; the command line; old backups.
+mod archives;
+
 // The store away for a while: locked, and a full disk.
 mod outages;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::backend::Backend;
+use crate::cold::Errand;
 use crate::legacy;
 use crate::settings::{Given, SETTINGS, Setting, SettingError};
 use crate::token::{Deed, TokenCommand};
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     },
     /// Tokens of services.
     Token(TokenCommand),
+    /// Something about the archives.
+    Archive(Errand),
     /// An older collection goes into the log; from its beginning if `again`.
     MigrateLegacy {
         from: legacy::Origin,
@@ -82,6 +85,22 @@ fn asked(matches: &ArgMatches) -> (Command, &ArgMatches) {
             (Command::MigrateLegacy { from, again: matches.get_flag("again") }, matches)
         }
         Some(("token", matches)) => token(matches),
+        Some(("archive", matches)) => {
+            let (name, matches) = matches.subcommand().expect("clap requires it");
+            let number = |name: &str| matches.get_one::<u64>(name).copied();
+            let errand = match name {
+                "run" => Errand::Run,
+                "list" => Errand::List,
+                _ => match matches.get_one::<Backend>("to") {
+                    Some(to) => Errand::RestoreAll { to: to.clone() },
+                    None => Errand::Restore {
+                        start: number("start").expect("clap requires it"),
+                        days: number("days").expect("clap has a default"),
+                    },
+                },
+            };
+            (Command::Archive(errand), matches)
+        }
         Some((_, matches)) => (Command::Serve { demo: matches.get_flag("demo") }, matches),
         None => (Command::Serve { demo: false }, matches),
     }
@@ -216,6 +235,41 @@ fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(with_settings(samples));
+    let run = clap::Command::new("run").about("Archive what is old enough now, whether ARCHIVE_ENABLED or not");
+    let list = clap::Command::new("list").about("List the batches in the archive, the newest first");
+    let restore = clap::Command::new("restore")
+        .about("Bring a batch back into hot storage for some days, or all batches into an empty store")
+        .arg(
+            Arg::new("start")
+                .value_name("SEQ")
+                .required_unless_present("all")
+                .conflicts_with("all")
+                .value_parser(value_parser!(u64))
+                .help("The first event of the batch, as archive list shows it"),
+        )
+        .arg(
+            Arg::new("days")
+                .long("days")
+                .value_name("N")
+                .default_value("7")
+                .value_parser(value_parser!(u64).range(1..=3_650))
+                .help("For how long"),
+        )
+        .arg(
+            Arg::new("all")
+                .long("all")
+                .action(ArgAction::SetTrue)
+                .requires("to")
+                .help("Rebuild the whole log from the archive alone, in the store that --to names"),
+        )
+        .arg(place("to", "An empty store, or one that an earlier call has begun to fill").required(false).requires("all"));
+    let archive = clap::Command::new("archive")
+        .about("Archive events, list archives, bring events back; where the log is a file, with the service stopped")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings(run))
+        .subcommand(with_settings(list))
+        .subcommand(with_settings(restore));
     clap::Command::new("platform-api")
         .about("A tamper-evident audit log over HTTP")
         .version(env!("CARGO_PKG_VERSION"))
@@ -228,6 +282,7 @@ fn command() -> clap::Command {
         .subcommand(migrate)
         .subcommand(ingest)
         .subcommand(token)
+        .subcommand(archive)
 }
 
 fn place(name: &'static str, help: &'static str) -> Arg {

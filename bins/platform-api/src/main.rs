@@ -1,10 +1,11 @@
 //! The service: `platform-api serve` runs it, `platform-api check-config` says how it would run. Beside it what an operator
-//! does now and then: make keys, copy a log to another store, take an older collection in, try how samples of a source would be
-//! mapped, give services their tokens.
+//! does now and then: make keys, copy a log to another store, take an older collection in, archive and restore, try how samples
+//! of a source would be mapped, give services their tokens.
 
 mod backend;
 mod bar;
 mod cli;
+mod cold;
 mod data_dir;
 mod hints;
 mod legacy;
@@ -51,6 +52,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Copy { from, to } => return once::copy(&from, &to, &settings),
         Command::MigrateLegacy { from, again } => return once::migrate_legacy(&from, again, settings),
         Command::Token(command) => return token::run(command, &settings),
+        Command::Archive(errand) => return once::archive(&errand, settings),
         Command::Serve { demo } => wire::serve(settings, demo)?,
         Command::MakeKeys { .. } | Command::TrySamples { .. } => {}
     }

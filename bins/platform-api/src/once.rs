@@ -13,6 +13,7 @@ use crate::backend::Backend;
 use crate::bar::Bar;
 use crate::data_dir::DataDir;
 use crate::settings::Settings;
+use crate::cold::{self, Errand};
 use crate::{legacy, moving, wire};
 
 /// Makes what processes with one database share, and says how they get it.
@@ -39,6 +40,14 @@ pub(crate) fn make_keys(dir: &Path, origin: Option<Origin>) -> anyhow::Result<Ex
 pub(crate) fn copy(from: &Backend, to: &Backend, settings: &Settings) -> anyhow::Result<ExitCode> {
     wire::trace(&settings.trace_filter)?;
     let said = wire::runtime()?.block_on(moving::run(from, to, settings))?;
+    io::stdout().write_all(said.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Archives, lists archives, or brings events back.
+pub(crate) fn archive(errand: &Errand, settings: Settings) -> anyhow::Result<ExitCode> {
+    wire::trace(&settings.trace_filter)?;
+    let said = wire::runtime()?.block_on(cold::run(errand, settings))?;
     io::stdout().write_all(said.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

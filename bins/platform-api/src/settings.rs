@@ -21,6 +21,7 @@ use dezky_ingest::authentik::{Client, Token};
 use dezky_ingest::bus::BusSettings;
 
 use crate::backend::DatabaseUri;
+use crate::cold::{Bucket, ColdSettings, Lock, Place};
 use crate::sources::SourceSettings;
 pub(crate) use generic::GenericSource;
 pub(crate) use given::Given;
@@ -64,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) log: Config,
     pub(crate) http: HttpConfig,
     pub(crate) sources: SourceSettings,
+    pub(crate) cold: ColdSettings,
     /// Names in the environment that look like settings and are none.
     pub(crate) strangers: Vec<String>,
 }
@@ -134,6 +136,13 @@ impl Settings {
                 stalwart_also: given.optional("stalwart.also", event_kinds)?.unwrap_or_default(),
                 generic: generic::resolve(given.generic())?,
             },
+            cold: ColdSettings {
+                retention: given.required("hot.retention_days", value::retention)?,
+                daily: given.required("archive.enabled", value::yes_or_no)?,
+                hour: given.required("archive.hour", value::hour)?,
+                batch_events: given.required("archive.batch_events", value::positive)?,
+                place: archives(given)?,
+            },
             strangers: given.strangers().to_vec(),
             database,
             operator_token,
@@ -177,6 +186,49 @@ fn shared(given: &Given, database: bool) -> Result<Option<(SharedKeys, PathBuf)>
     let [log_key, ingest_secret, operator_token] = KEYS.map(path);
     let keys = SharedKeys::read(&log_key?, &ingest_secret?).map_err(|error| SettingError::Shared(Box::new(error)))?;
     Ok(Some((keys, operator_token?)))
+}
+
+/// A folder or a bucket, not both.
+fn archives(given: &Given) -> Result<Option<Place>, SettingError> {
+    let wrong = |key: &'static str, reason: &str| SettingError::Value { key, from: given.place(key), reason: reason.to_owned() };
+    let text = |text: &str| if text.is_empty() { Err("empty".to_owned()) } else { Ok(text.to_owned()) };
+    let folder = given.optional("cold.dir", value::path)?;
+    let Some(bucket) = given.optional("cold.bucket", text)? else {
+        const OF_A_BUCKET: [&str; 7] = [
+            "cold.endpoint",
+            "cold.region",
+            "cold.access_key",
+            "cold.secret_key",
+            "cold.prefix",
+            "cold.lock_days",
+            "cold.lock_parts",
+        ];
+        return match OF_A_BUCKET.into_iter().find(|key| given.get(key).is_some()) {
+            Some(key) => Err(wrong(key, "it belongs to a bucket, and AUDIT_COLD_BUCKET is not set")),
+            None => Ok(folder.map(Place::Folder)),
+        };
+    };
+    if folder.is_some() {
+        return Err(wrong("cold.dir", "AUDIT_COLD_BUCKET is set too; set one of them"));
+    }
+    let keys = match (given.optional("cold.access_key", text)?, given.optional("cold.secret_key", text)?) {
+        (Some(access), Some(secret)) => Some((access, secret)),
+        (None, None) => None,
+        (Some(_), None) => return Err(wrong("cold.access_key", "AUDIT_COLD_SECRET_KEY is not set; set both or none")),
+        (None, Some(_)) => return Err(wrong("cold.secret_key", "AUDIT_COLD_ACCESS_KEY is not set; set both or none")),
+    };
+    let compliance = given.required("cold.lock_mode", value::lock_mode)?;
+    let parts_withheld = given.optional("cold.lock_parts", value::lock_parts)?.is_some();
+    let days = given.optional("cold.lock_days", value::positive)?;
+    Ok(Some(Place::Bucket(Box::new(Bucket {
+        bucket,
+        endpoint: given.optional("cold.endpoint", text)?,
+        region: given.optional("cold.region", text)?,
+        keys,
+        prefix: given.optional("cold.prefix", text)?,
+        sse: given.required("cold.sse", value::yes_or_no)?,
+        lock: days.map(|days| Lock { days, compliance, parts_withheld }),
+    }))))
 }
 
 /// Both the address and the token, or neither.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::backend::open_database;
+use crate::cold;
 use crate::data_dir::DataDir;
 use crate::placement;
 use crate::settings::Settings;
@@ -70,12 +71,15 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
     let credentials = credentials(&settings, &dir)?;
     let token = settings.operator_token.clone().unwrap_or_else(|| dir.path().join("operator.token"));
     let (http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
+    let depot = cold::depot(&settings).await.context("the archives")?;
+    let archiving = settings.cold.clone();
     let log = open_log(settings, &dir).await?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let drain_time = http.limits.drain_time;
     let platform = Platform::start(log.clone(), Arc::new(SystemClock));
     let (sources, workers) = sources::start(sources, &log, &platform, dir.path()).await?;
-    let app = App::with(log.clone(), platform.clone(), sources, credentials, http);
+    let cold = depot.map(|depot| cold::start(&log, depot, &archiving, dir.path())).transpose()?;
+    let app = App::with(log.clone(), platform.clone(), sources, cold.clone(), credentials, http);
     say_where(&app, &log, scheme, listener.local_addr().context("the address is not known")?, &token)?;
     if demo {
         demonstrate(&log).await?;
@@ -84,6 +88,9 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
         let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
         workers.stop().await;
+        if let Some(cold) = cold {
+            cold.stop().await;
+        }
         platform.shutdown(drain_time).await;
         log.shutdown(drain_time).await
     };

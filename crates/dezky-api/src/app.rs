@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use dezky_audit::{AuditLog, SystemClock};
+use dezky_cold::Cold;
 use dezky_platform::Platform;
 use tokio::sync::{Mutex, Semaphore, watch};
 
@@ -28,6 +29,8 @@ pub struct Parts {
     pub(crate) log: AuditLog,
     pub(crate) platform: Platform,
     pub(crate) sources: Sources,
+    /// Where events are that have left hot storage.
+    pub(crate) cold: Option<Cold>,
     pub(crate) credentials: Credentials,
     pub(crate) sessions: Sessions,
     pub(crate) config: HttpConfig,
@@ -53,11 +56,18 @@ impl App {
     /// Within a runtime: the platform relays in a task of its own.
     pub fn new(log: AuditLog, credentials: Credentials, config: HttpConfig) -> Self {
         let platform = Platform::start(log.clone(), Arc::new(SystemClock));
-        Self::with(log, platform, Sources::default(), credentials, config)
+        Self::with(log, platform, Sources::default(), None, credentials, config)
     }
 
-    /// The same with a platform that was started before, and sources.
-    pub fn with(log: AuditLog, platform: Platform, sources: Sources, credentials: Credentials, config: HttpConfig) -> Self {
+    /// The same with a platform that was started before, sources, and cold storage.
+    pub fn with(
+        log: AuditLog,
+        platform: Platform,
+        sources: Sources,
+        cold: Option<Cold>,
+        credentials: Credentials,
+        config: HttpConfig,
+    ) -> Self {
         let limits = config.limits;
         Self(Arc::new(Parts {
             sessions: Sessions::new(&credentials.session, log.origin().as_str()),
@@ -67,11 +77,12 @@ impl App {
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
             closing: watch::Sender::new(false),
             last_probe: Mutex::new(None),
-            metrics: HttpMetrics::new(log.clone(), sources.clone(), &limits),
             rates: Rates::new(config.rates),
             refusals: Refusals::new(log.clone()),
+            metrics: HttpMetrics::new(log.clone(), sources.clone(), cold.clone(), &limits),
             platform,
             sources,
+            cold,
             log,
             credentials,
             config,

@@ -1,5 +1,6 @@
 //! One file per noun; what is sent and answered is defined beside the handler.
 
+pub(crate) mod archives;
 pub(crate) mod checkpoints;
 pub(crate) mod events;
 pub(crate) mod export;

@@ -1,5 +1,6 @@
 //! Numbers for Prometheus: the server's own, kept here, and those of the log and of the sources, asked for at each scrape.
 
+mod cold_numbers;
 mod log_numbers;
 mod source_numbers;
 
@@ -8,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dezky_audit::AuditLog;
+use dezky_cold::Cold;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -19,6 +21,7 @@ use prometheus_client::registry::Registry;
 
 use crate::config::Limits;
 use crate::sources::Sources;
+use cold_numbers::ColdNumbers;
 use log_numbers::LogNumbers;
 use source_numbers::SourceNumbers;
 
@@ -48,7 +51,7 @@ struct RouteLabels {
 }
 
 impl HttpMetrics {
-    pub(crate) fn new(log: AuditLog, sources: Sources, limits: &Limits) -> Self {
+    pub(crate) fn new(log: AuditLog, sources: Sources, cold: Option<Cold>, limits: &Limits) -> Self {
         let mut registry = Registry::with_prefix("dezky_audit");
         let requests = Family::default();
         // 0.5 ms, doubling to 16 s.
@@ -74,6 +77,9 @@ impl HttpMetrics {
         }
         registry.register_collector(Box::new(LogNumbers::new(log)));
         registry.register_collector(Box::new(SourceNumbers::new(sources)));
+        if let Some(cold) = cold {
+            registry.register_collector(Box::new(ColdNumbers::new(cold)));
+        }
         Self { requests, seconds, in_flight, connections, body_bytes, bodies_in_memory, exports, registry }
     }
 

@@ -8,7 +8,7 @@ use http::Method;
 use crate::app::App;
 use crate::console;
 use crate::handlers::{
-    checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, tokens, users, verify,
+    archives, checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, tokens, users, verify,
 };
 use crate::layers::{self, Audience};
 
@@ -75,6 +75,10 @@ pub const ROUTES: &[Route] = &[
     route(Reader, Prompt, Method::GET, "/audit/events/{seq}/proof", |m| on(m, proofs::event)),
     route(Reader, Long, Method::GET, "/audit/export", |m| on(m, export::stream)),
     route(Reader, Long, Method::GET, "/audit/verify", |m| on(m, verify::run)),
+    route(Operator, Long, Method::POST, "/audit/archive/run", |m| on(m, archives::run)),
+    route(Auditor, Prompt, Method::GET, "/audit/archives", |m| on(m, archives::list)),
+    route(Auditor, Prompt, Method::GET, "/audit/archives/{startSeq}", |m| on(m, archives::get)),
+    route(Operator, Long, Method::POST, "/audit/archives/{startSeq}/restore", |m| on(m, archives::restore)),
     route(Operator, Prompt, Method::POST, "/audit/checkpoint", |m| on(m, checkpoints::take)),
     route(Reader, Prompt, Method::GET, "/audit/checkpoint/latest", |m| on(m, checkpoints::latest)),
     route(Reader, Prompt, Method::GET, "/audit/checkpoints/{size}", |m| on(m, checkpoints::of_size)),

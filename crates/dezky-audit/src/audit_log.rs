@@ -270,13 +270,34 @@ impl AuditLog {
         prove::event(&self.inner, scope, seq).await
     }
 
+    /// The proof of an event that has left hot storage, by its line as it was archived: the tree outlives the lines.
+    ///
+    /// # Errors
+    /// As [`AuditLog::proof`].
+    pub async fn proof_of(&self, seq: Seq, line: Vec<u8>) -> Result<String, ProveError> {
+        prove::line(&self.inner, seq, line).await
+    }
+
     /// The tenant's checkpoint, signed now, and the proof of its last event in the main log. `None` when the tenant has no
     /// event or is outside the scope.
     ///
     /// # Errors
     /// As [`AuditLog::proof`].
     pub async fn tenant_checkpoint(&self, scope: &Scope, tenant: &TenantSlug) -> Result<Option<TenantCheckpoint>, ProveError> {
-        prove::tenant(&self.inner, scope, tenant).await
+        prove::tenant(&self.inner, scope, tenant, None).await
+    }
+
+    /// The same of a tenant whose last event has left hot storage ([`ProveError::Archived`] says which): here it is.
+    ///
+    /// # Errors
+    /// As [`AuditLog::tenant_checkpoint`]; `Archived` when the tenant has a later event by now, which was archived too.
+    pub async fn tenant_checkpoint_with(
+        &self,
+        scope: &Scope,
+        tenant: &TenantSlug,
+        last: Stored,
+    ) -> Result<Option<TenantCheckpoint>, ProveError> {
+        prove::tenant(&self.inner, scope, tenant, Some(last)).await
     }
 
     /// Verifies the live store, and keeps the result as a verification run. Dropping the future cancels it.

@@ -63,7 +63,17 @@ impl Export {
         Ok(None)
     }
 
-    fn admits(&self, stored: &Stored) -> bool {
+    /// What the reader may see.
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Whether an event, wherever it was read, belongs to this export.
+    pub fn admits(&self, stored: &Stored) -> bool {
         // Everything, also what is no event.
         if self.scope == Scope::All && self.filter == Filter::all() {
             return true;

@@ -9,7 +9,7 @@ use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::{Seq, TenantSlug};
 use dezky_audit_core::merkle::{Frontier, leaf_hash, verify_inclusion};
 use dezky_audit_core::proof::TlogProof;
-use dezky_store::{CheckpointRecord, Scope, StoreError, TenantHead};
+use dezky_store::{CheckpointRecord, Scope, StoreError, Stored, TenantHead};
 
 use crate::audit_log::Inner;
 use crate::checkpoint::CheckpointError;
@@ -43,18 +43,29 @@ pub enum ProveError {
 /// The proof of the event at `seq`, when it exists for this scope.
 pub(crate) async fn event(log: &Inner, scope: &Scope, seq: Seq) -> Result<Option<String>, ProveError> {
     let Some(stored) = log.store.get(scope, seq).await? else { return Ok(None) };
-    let checkpoint = covering(log, seq).await?;
-    let hash = own_hash(&stored.line, seq).ok_or(ProveError::Mismatch { seq })?;
-    proof(log, seq, hash, stored.line, &checkpoint).await.map(Some)
+    line(log, seq, stored.line).await.map(Some)
 }
 
-/// The tenant's checkpoint, signed now.
-pub(crate) async fn tenant(log: &Inner, scope: &Scope, tenant: &TenantSlug) -> Result<Option<TenantCheckpoint>, ProveError> {
+/// The proof of the event at `seq`, wherever its line comes from.
+pub(crate) async fn line(log: &Inner, seq: Seq, line: Vec<u8>) -> Result<String, ProveError> {
+    let checkpoint = covering(log, seq).await?;
+    let hash = own_hash(&line, seq).ok_or(ProveError::Mismatch { seq })?;
+    proof(log, seq, hash, line, &checkpoint).await
+}
+
+/// The tenant's checkpoint, signed now. `archived` is its last event, where that is no longer hot.
+pub(crate) async fn tenant(
+    log: &Inner,
+    scope: &Scope,
+    tenant: &TenantSlug,
+    archived: Option<Stored>,
+) -> Result<Option<TenantCheckpoint>, ProveError> {
     if !scope.admits(Some(tenant.as_str())) {
         return Ok(None);
     }
     let Some(head) = log.store.tenant_head(tenant).await? else { return Ok(None) };
-    let Some(stored) = log.store.get(&Scope::All, head.seq).await? else {
+    let archived = archived.filter(|archived| archived.seq == head.seq.get());
+    let Some(stored) = log.store.get(&Scope::All, head.seq).await?.or(archived) else {
         return Err(ProveError::Archived { seq: head.seq });
     };
     let mismatch = || ProveError::Mismatch { seq: head.seq };

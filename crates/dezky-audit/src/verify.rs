@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use dezky_audit_core::checkpoint::{self, Reason};
+use dezky_audit_core::checkpoint::Reason;
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::merkle::{Frontier, leaf_hash, verify_inclusion};
 use dezky_audit_core::time::Timestamp;
@@ -232,7 +232,7 @@ impl Heads {
 }
 
 fn add_head(walk: &mut Walk, trust: &Trust, record: &CheckpointRecord) {
-    let opened = trust.open_record(&core_record(record), HeadSource::Store, "stored checkpoint");
+    let opened = trust.open_record(&record.into(), HeadSource::Store, "stored checkpoint");
     for finding in opened.findings {
         walk.add_finding(finding);
     }
@@ -241,24 +241,12 @@ fn add_head(walk: &mut Walk, trust: &Trust, record: &CheckpointRecord) {
     }
 }
 
-fn core_record(record: &CheckpointRecord) -> checkpoint::CheckpointRecord {
-    checkpoint::CheckpointRecord {
-        at: record.at,
-        head_seq: record.size,
-        head_hash: record.head_hash,
-        root_hash: record.root,
-        // Unsigned, and of no meaning to a verifier.
-        reason: Reason::Manual,
-        note: record.note.clone(),
-    }
-}
-
 /// The start behind a stored checkpoint: its root is signed, the tree is read from the tiles and must have that root, and
 /// the last event's hash must be its last leaf.
 async fn behind(log: &Inner, size: u64, trust: &Trust) -> Result<Start, VerifyError> {
     let none = || VerifyError::NoSuchCheckpoint { size };
     let record = log.store.checkpoint_at(size).await?.ok_or_else(none)?;
-    let opened = trust.open_record(&core_record(&record), HeadSource::Store, "stored checkpoint");
+    let opened = trust.open_record(&(&record).into(), HeadSource::Store, "stored checkpoint");
     let head = opened.head.filter(|_| opened.findings.is_empty()).ok_or_else(none)?;
     let tree = tree::frontier_at(&*log.store, size).await?.map_err(|_| none())?;
     let path = tree::inclusion(&*log.store, size - 1, size).await?.map_err(|_| none())?;

@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 
 use crate::depot::Depot;
 use crate::document::BatchDocument;
+use crate::runs::LastRun;
 
 pub(crate) use facts::{Before, Facts};
 pub use report::{ArchiveError, ArchiveReport, Archived, Left, Times};
@@ -103,6 +104,10 @@ impl Archiver {
         &self.depot
     }
 
+    pub fn config(&self) -> &ArchiveConfig {
+        &self.config
+    }
+
     /// Archives what is old enough now, and finishes what an earlier run had begun.
     ///
     /// # Errors
@@ -110,19 +115,27 @@ impl Archiver {
     pub async fn run(&self) -> Result<ArchiveReport, ArchiveError> {
         let _turn = self.turn.try_lock().map_err(|_| ArchiveError::Running)?;
         let tenure = Tenure::take(self.store(), &*self.clock, &self.holder).await?;
-        let result = self.work(&tenure).await;
+        let began = self.clock.now();
+        let mut report = ArchiveReport::default();
+        let result = self.work(&tenure, &mut report).await;
         tenure.end().await;
-        result
+        LastRun::new(began, self.clock.now(), &report, result.as_ref().err()).keep(self.store()).await;
+        result.map(|()| report)
+    }
+
+    /// Whether a run of this process is under way.
+    pub fn is_running(&self) -> bool {
+        self.turn.try_lock().is_err()
     }
 
     fn store(&self) -> &dyn Store {
         &**self.log.store()
     }
 
-    async fn work(&self, tenure: &Tenure<'_>) -> Result<ArchiveReport, ArchiveError> {
+    async fn work(&self, tenure: &Tenure<'_>, report: &mut ArchiveReport) -> Result<(), ArchiveError> {
         let store = self.store();
-        let mut report = ArchiveReport { expired: store.expire_restored(self.clock.now()).await?, ..ArchiveReport::default() };
-        self.finish_recorded(tenure, &mut report).await?;
+        report.expired = store.expire_restored(self.clock.now()).await?;
+        self.finish_recorded(tenure, report).await?;
         if let Some(intent) = store.archive_intent().await? {
             let border = store.hot().await?.border;
             if intent.end > border {
@@ -135,7 +148,7 @@ impl Archiver {
         loop {
             let border = store.hot().await?.border;
             if border >= target {
-                return Ok(report);
+                return Ok(());
             }
             report.batches.push(self.archive(tenure, border, target, None).await?);
             store.set_archive_intent(None, tenure.renewed().await?).await?;

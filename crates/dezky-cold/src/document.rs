@@ -47,6 +47,10 @@ pub struct BatchDocument {
     pub min_recorded_at: Timestamp,
     #[serde(with = "as_text")]
     pub max_recorded_at: Timestamp,
+    /// Times of the events, `at`, in rising order without overlap, the first and the last of each: what lies between two has no
+    /// event. Empty in records of before: then nothing is known but the least and the greatest.
+    #[serde(default, with = "as_spans", skip_serializing_if = "Vec::is_empty")]
+    pub spans: Vec<(Timestamp, Timestamp)>,
     /// The tenants that have events here; `None`: too many to be listed, so any may.
     pub tenants: Option<BTreeSet<String>>,
     /// The actions that occur here, or `None`.
@@ -75,6 +79,7 @@ impl BatchDocument {
             max_at: manifest.max_at,
             min_recorded_at: manifest.min_recorded_at,
             max_recorded_at: manifest.max_recorded_at,
+            spans: facts.spans(),
             tenants: facts.tenants.list(),
             actions: facts.actions.list(),
             sources: facts.sources.list(),
@@ -98,6 +103,11 @@ impl BatchDocument {
     pub(crate) fn name(&self, kind: ObjectKind) -> Option<ObjectName> {
         let (start, end) = (Seq::new(self.start_seq)?, Seq::new(self.end_seq)?);
         Some(ObjectName { kind, start, end, revision: self.revision })
+    }
+
+    /// The spans of time that have events, in order.
+    pub fn times(&self) -> Vec<(Timestamp, Timestamp)> {
+        if self.spans.is_empty() { vec![(self.min_at, self.max_at)] } else { self.spans.clone() }
     }
 
     /// Whether an event of this batch may match. False is certain, so the batch can be skipped; true is not.
@@ -142,19 +152,36 @@ impl BatchDocument {
 }
 
 /// As its text.
-mod as_text {
+pub(crate) mod as_text {
     use std::fmt::Display;
     use std::str::FromStr;
 
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    pub(crate) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Pairs of milliseconds since 1970.
+mod as_spans {
+    use dezky_audit_core::time::Timestamp;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(spans: &[(Timestamp, Timestamp)], serializer: S) -> Result<S::Ok, S::Error> {
+        let numbers: Vec<_> = spans.iter().map(|(first, last)| (first.unix_ms(), last.unix_ms())).collect();
+        numbers.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Timestamp, Timestamp)>, D::Error> {
+        let time = |ms| Timestamp::from_unix_ms(ms).ok_or_else(|| D::Error::custom("a time beyond the year 9999"));
+        Vec::<(u64, u64)>::deserialize(deserializer)?.into_iter().map(|(first, last)| Ok((time(first)?, time(last)?))).collect()
     }
 }
 

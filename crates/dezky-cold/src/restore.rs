@@ -9,6 +9,7 @@ use dezky_audit::AuditLog;
 use dezky_audit::copy::{CopyError, append_lines};
 use dezky_audit_core::archive::{BatchReader, Manifest, ObjectKind, Plan, PlannedBatch};
 use dezky_audit_core::hash::Hash;
+use dezky_audit_core::ids::Origin;
 use dezky_audit_core::merkle::Frontier;
 use dezky_audit_core::time::Timestamp;
 use dezky_audit_core::verify::{ArchiveWalk, BatchEvents, Conclude, Report, Step, Trust};
@@ -259,4 +260,17 @@ fn feed(file: File, start: u64, mut write: impl FnMut(Vec<Stored>) -> Result<(),
     BatchReader::read(fetch::again(file), take, |_| {}).map_err(RestoreError::Scratch)?;
     outcome?;
     write(lines)
+}
+
+/// The log that an archive is of, as its first manifest says, unverified; `None` where there is no batch.
+///
+/// # Errors
+/// When the depot cannot be read, or the manifest is none.
+pub async fn origin_of(depot: &dyn Depot) -> Result<Option<Origin>, RestoreError> {
+    let plan = plan(depot).await?;
+    let Some(first) = plan.batches.first() else { return Ok(None) };
+    let start = first.manifest.start.get();
+    let not_intact = |why: String| RestoreError::NotIntact { start, why };
+    let file = fetch::manifest_file(depot, first.manifest).await?.ok_or_else(|| not_intact("its manifest is gone".to_owned()))?;
+    Ok(Some(Manifest::parse(&file).map_err(|error| not_intact(error.to_string()))?.origin))
 }

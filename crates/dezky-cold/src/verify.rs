@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use dezky_audit::{AuditLog, CheckpointRecord, StoreError};
+use dezky_audit::{AuditLog, StoreError};
 use dezky_audit_core::archive::{Manifest, ObjectName, Plan, PlannedBatch};
-use dezky_audit_core::checkpoint::{self, Reason};
 use dezky_audit_core::time::Timestamp;
 use dezky_audit_core::verify::{ArchiveWalk, BatchEvents, Conclude, HeadSource, Report, Stepper, Trust};
 use dezky_store::{ReadLimit, Store};
@@ -21,6 +20,9 @@ const CHUNK: ReadLimit = ReadLimit { events: 2_000, bytes: 4 << 20 };
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveVerifyError {
+    /// One at a time.
+    #[error("another verification of the archives is running; wait for its result")]
+    Running,
     #[error("the store could not be read")]
     Store(#[from] StoreError),
     #[error("the depot could not be read")]
@@ -94,7 +96,7 @@ impl Look<'_> {
         while self.after < size {
             let records = self.handle.block_on(self.store.checkpoints(self.after, PAGE))?;
             for record in &records {
-                let opened = self.trust.open_record(&core_record(record), HeadSource::Store, "stored checkpoint");
+                let opened = self.trust.open_record(&record.into(), HeadSource::Store, "stored checkpoint");
                 opened.findings.into_iter().for_each(|finding| walk.rest().add_finding(finding));
                 if let Some(head) = opened.head {
                     walk.rest().add_head(head);
@@ -103,18 +105,6 @@ impl Look<'_> {
             self.after = records.last().map_or(u64::MAX, |record| record.size);
         }
         Ok(())
-    }
-}
-
-fn core_record(record: &CheckpointRecord) -> checkpoint::CheckpointRecord {
-    checkpoint::CheckpointRecord {
-        at: record.at,
-        head_seq: record.size,
-        head_hash: record.head_hash,
-        root_hash: record.root,
-        // Unsigned, and of no meaning to a verifier.
-        reason: Reason::Manual,
-        note: record.note.clone(),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dezky_audit::Clock;
+use dezky_audit::{Clock, StoreError};
 use dezky_audit_core::time::Timestamp;
-use dezky_store::Swap;
+use dezky_store::{Store, Swap};
 use tokio::sync::watch;
 
 use crate::archiver::{ArchiveError, ArchiveReport, Archiver};
@@ -18,6 +18,21 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const TICK: Duration = Duration::from_secs(60);
 /// After a failure it waits so long, by the clock.
 const PAUSE_MS: u64 = 15 * 60_000;
+
+/// When the worker runs next, given that it last came to its end on the day `done`, counted from 1970: now, where today's run is
+/// due.
+pub(crate) fn next_run(now: Timestamp, hour: u8, done: Option<u64>) -> Timestamp {
+    let hour = u64::from(hour.min(23));
+    let today = now.unix_ms() / DAY_MS;
+    let day = if done.is_some_and(|done| done >= today) { today + 1 } else { today };
+    let due = day.saturating_mul(DAY_MS) + hour * HOUR_MS;
+    Timestamp::from_unix_ms(due.max(now.unix_ms())).unwrap_or(Timestamp::MAX)
+}
+
+/// The day on which the worker last came to its end.
+pub(crate) async fn last_day(store: &dyn Store) -> Result<Option<u64>, StoreError> {
+    Ok(store.bookmark(DAY).await?.and_then(|bookmark| bookmark.value.parse().ok()))
+}
 
 /// What came of a look at the clock.
 #[derive(Debug)]
@@ -100,5 +115,20 @@ impl Worker {
             Ok(Swap::Done { .. } | Swap::Conflict { .. }) => Ok(Some(report)),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_run_is_due_from_its_hour_on_once_a_day() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (before, after) = (at("2026-05-01T02:00:00.000Z"), at("2026-05-01T09:30:00.000Z"));
+        let today = before.unix_ms() / DAY_MS;
+        assert_eq!(next_run(before, 3, None), at("2026-05-01T03:00:00.000Z"));
+        assert_eq!(next_run(after, 3, Some(today - 1)), after);
+        assert_eq!(next_run(after, 3, Some(today)), at("2026-05-02T03:00:00.000Z"));
     }
 }

@@ -1,6 +1,7 @@
 //! Signed checkpoints, kept for ever.
 
 use async_trait::async_trait;
+use dezky_audit_core::checkpoint;
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::time::Timestamp;
 
@@ -21,6 +22,20 @@ pub struct CheckpointRecord {
     pub reason: String,
     /// The signed note, whole.
     pub note: String,
+}
+
+/// As the verifier reads it. The reason is unsigned, and of no meaning to it.
+impl From<&CheckpointRecord> for checkpoint::CheckpointRecord {
+    fn from(record: &CheckpointRecord) -> Self {
+        Self {
+            at: record.at,
+            head_seq: record.size,
+            head_hash: record.head_hash,
+            root_hash: record.root,
+            reason: checkpoint::Reason::Manual,
+            note: record.note.clone(),
+        }
+    }
 }
 
 /// The checkpoints that were published: one is when it is in here.

@@ -38,7 +38,7 @@ const fn secret(key: &'static str, value: &'static str, help: &'static str) -> S
 }
 
 /// All of them.
-pub(crate) const SETTINGS: [Setting; 49] = [
+pub(crate) const SETTINGS: &[Setting] = &[
     setting("data_dir", "DIR", Some("./dezky-data"), "Where everything lies: audit.db, keys/, operator.token, spool/"),
     setting(
         "listen",
@@ -90,6 +90,34 @@ pub(crate) const SETTINGS: [Setting; 49] = [
         "Of several processes one signs by the clock; another takes over after so long",
     ),
     setting("checkpoint.heartbeat", "TIME", Some("1h"), "Record that the log lives after so long without an event"),
+    setting("hot.retention_days", "N", Some("90"), "What was recorded longer ago than so many days may be archived; 0 means all"),
+    Setting {
+        known_as: Some("ARCHIVE_ENABLED"),
+        ..setting("archive.enabled", "BOOL", Some("false"), "Whether the archiver runs by itself, once a day")
+    },
+    setting("archive.hour", "HOUR", Some("3"), "From which hour of the day on it runs, UTC"),
+    setting("archive.batch_events", "N", Some("50000"), "The most events in one batch, which ends at 32 MiB in any case"),
+    setting(
+        "cold.dir",
+        "DIR",
+        None,
+        "The folder of the archives; without it and without a bucket, cold/ in the data folder of an embedded log",
+    ),
+    setting("cold.bucket", "NAME", None, "The bucket of the archives, on any server that speaks S3"),
+    setting("cold.endpoint", "URL", None, "Where that server is, such as https://s3.example.eu; without it, Amazon's"),
+    setting("cold.region", "NAME", None, "The bucket's region"),
+    secret("cold.access_key", "KEY", "The access key; without it and its secret key, what the usual AWS environment gives"),
+    secret("cold.secret_key", "SECRET", "The secret key that belongs to it"),
+    setting("cold.prefix", "PREFIX", None, "What the names of all objects begin with, such as audit/main; another for each log"),
+    setting("cold.sse", "BOOL", Some("false"), "Whether the server has to encrypt what it stores (SSE-S3)"),
+    setting("cold.lock_days", "N", None, "For how many days each object is locked; the bucket must have Object Lock"),
+    setting("cold.lock_mode", "MODE", Some("compliance"), "How firmly: compliance, which nobody can lift, or governance"),
+    setting(
+        "cold.lock_parts",
+        "FORM",
+        None,
+        "In a locked bucket nothing can be erased, so parts go there withheld only: say withheld",
+    ),
     setting("spool.limit", "BYTES", Some("64MiB"), "How much disk best-effort events may fill while the store is away"),
     setting("verify.max_findings", "N", Some("1000"), "How many findings one verification names"),
     setting("ingest.enabled", "BOOL", Some("true"), "Whether anything is taken from other systems: false turns all sources off"),
@@ -211,6 +239,9 @@ mod tests {
     fn names_that_operators_know_stay() {
         let variables: BTreeSet<_> = SETTINGS.iter().map(Setting::variable).collect();
         assert_eq!(variables.len(), SETTINGS.len());
+        for known in ["AUDIT_HOT_RETENTION_DAYS", "ARCHIVE_ENABLED", "AUDIT_COLD_BUCKET", "AUDIT_COLD_ACCESS_KEY", "AUDIT_COLD_SSE"] {
+            assert!(variables.contains(known), "{known}");
+        }
         for known in ["AUDIT_SIGNING_KEY", "AUDIT_LOG_ORIGIN", "AUDIT_DATA_DIR", "AUDIT_HTTP_TRUSTED_PROXIES", "MONGODB_URI"] {
             assert!(variables.contains(known), "{known}");
         }

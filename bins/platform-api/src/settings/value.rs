@@ -57,6 +57,31 @@ pub(super) fn days(text: &str) -> Result<u16, String> {
     text.parse().ok().filter(|days| *days <= 365).ok_or_else(|| "not a number of days from 0 to 365".to_owned())
 }
 
+/// A number of days, a century of them at most; 0 is none.
+pub(super) fn retention(text: &str) -> Result<Duration, String> {
+    let days = text.parse::<u64>().ok().filter(|days| *days <= 36_500);
+    days.map(|days| Duration::from_secs(days * 24 * 3_600)).ok_or_else(|| "not a number of days, 0 to 36500".to_owned())
+}
+
+/// An hour of the day.
+pub(super) fn hour(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|hour| *hour < 24).ok_or_else(|| "not an hour of the day, 0 to 23".to_owned())
+}
+
+/// Whether nobody at all can lift a lock.
+pub(super) fn lock_mode(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "compliance" => Ok(true),
+        "governance" => Ok(false),
+        _ => Err("neither compliance nor governance".to_owned()),
+    }
+}
+
+/// In what form parts go where they can never be erased.
+pub(super) fn lock_parts(text: &str) -> Result<(), String> {
+    if text == "withheld" { Ok(()) } else { Err("not 'withheld', the only form in which parts may be locked".to_owned()) }
+}
+
 /// `true` or `false`.
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| "neither true nor false".to_owned())

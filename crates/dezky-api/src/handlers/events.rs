@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use dezky_audit::Receipt;
+use dezky_audit::{Receipt, Scope, Stored};
 use dezky_audit_core::ids::{Seq, Source};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -79,10 +79,18 @@ fn refuse_other_sources(posted: &Posted, source: &Source) -> Result<(), Problem>
 /// The line as it is stored; one that is no longer JSON as the list shows it.
 pub(crate) async fn get(State(app): State<App>, caller: Caller, Path(seq): Path<String>) -> Result<Response, Problem> {
     let seq = parse_seq(&seq)?;
-    let stored = app.log.get(&caller.scope, seq).await?.ok_or_else(|| no_such_event(seq))?;
+    let stored = find(&app, &caller.scope, seq).await?.ok_or_else(|| no_such_event(seq))?;
     let mut shown = Vec::with_capacity(stored.line.len());
     write_event(&stored, &mut shown);
     Ok(RawJson(shown).into_response())
+}
+
+/// The event, hot or archived.
+pub(super) async fn find(app: &App, scope: &Scope, seq: Seq) -> Result<Option<Stored>, Problem> {
+    Ok(match &app.cold {
+        Some(cold) => cold.timeline().event(scope, seq).await?,
+        None => app.log.get(scope, seq).await?,
+    })
 }
 
 pub(crate) fn parse_seq(text: &str) -> Result<Seq, Problem> {

@@ -1,7 +1,7 @@
 //! `GET /audit`: a page of events.
 
 use axum::extract::State;
-use dezky_audit::Page;
+use dezky_cold::{Listed, Reach};
 
 use super::{RawJson, write_event};
 use crate::app::App;
@@ -15,17 +15,21 @@ const LONG_BYTES: usize = 256 << 10;
 /// The events that match, each as it is stored, and where the next page begins.
 pub(crate) async fn page(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<RawJson<Vec<u8>>, Problem> {
     let query = parameters.into_query()?;
-    let page = app.log.list(&caller.scope, &query).await?;
-    let length = page.events.iter().map(|event| event.line.len()).sum::<usize>();
+    let listed = match &app.cold {
+        Some(cold) => cold.timeline().page(&caller.scope, &query).await?,
+        None => Listed { page: app.log.list(&caller.scope, &query).await?, archives: None },
+    };
+    let length = listed.page.events.iter().map(|event| event.line.len()).sum::<usize>();
     if length > LONG_BYTES {
-        let written = tokio::task::spawn_blocking(move || write(&page, length));
+        let written = tokio::task::spawn_blocking(move || write(&listed, length));
         return written.await.map(RawJson).map_err(|error| Problem::internal(&error));
     }
-    Ok(RawJson(write(&page, length)))
+    Ok(RawJson(write(&listed, length)))
 }
 
-/// `{"events": [the lines as they are], "nextCursor": text or null}`.
-fn write(page: &Page, length: usize) -> Vec<u8> {
+/// `{"events": [the lines as they are], "nextCursor": text or null}`, and `"archives"` where the page reached into them.
+fn write(listed: &Listed, length: usize) -> Vec<u8> {
+    let page = &listed.page;
     let mut out = Vec::with_capacity(length + page.events.len() + 64);
     out.extend_from_slice(b"{\"events\":[");
     for (index, event) in page.events.iter().enumerate() {
@@ -37,22 +41,29 @@ fn write(page: &Page, length: usize) -> Vec<u8> {
     out.extend_from_slice(b"],\"nextCursor\":");
     match &page.next {
         // A cursor is base64url: nothing in it needs an escape.
-        Some(cursor) => out.extend_from_slice(format!("\"{cursor}\"}}").as_bytes()),
-        None => out.extend_from_slice(b"null}"),
+        Some(cursor) => out.extend_from_slice(format!("\"{cursor}\"").as_bytes()),
+        None => out.extend_from_slice(b"null"),
     }
+    out.extend_from_slice(match listed.archives {
+        None => b"}",
+        Some(Reach::Read) => b",\"archives\":\"read\"}",
+        Some(Reach::Unavailable) => b",\"archives\":\"unavailable\"}",
+        Some(Reach::Damaged) => b",\"archives\":\"damaged\"}",
+    });
     out
 }
 
 #[cfg(test)]
 mod tests {
-    use dezky_audit::Stored;
+    use dezky_audit::{Page, Stored};
 
     use super::*;
 
     fn written(lines: &[&[u8]]) -> String {
         let events = lines.iter().zip(1..).map(|(line, seq)| Stored { seq, line: line.to_vec() }).collect();
         let page = Page { events, next: None, visited: 0, out_of_time: false };
-        String::from_utf8(write(&page, 0)).unwrap()
+        let listed = Listed { page, archives: None };
+        String::from_utf8(write(&listed, 0)).unwrap()
     }
 
     #[test]

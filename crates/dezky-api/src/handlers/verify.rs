@@ -1,4 +1,4 @@
-//! `GET /audit/verify`: the live store, checked from the beginning or from a checkpoint.
+//! `GET /audit/verify`: the live store, checked from the beginning or from a checkpoint; or both tiers, through the archives.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,44 @@ use dezky_audit_core::ids::parse_decimal;
 use dezky_audit_core::verify::{Completeness, Integrity, Mode, Report, ReportHead};
 use serde::Serialize;
 
-use super::{RawJson, json};
+use super::RawJson;
+use super::archives::highest_archived;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
 
-/// The report of the log format's section 8; for a tenant auditor what of it is not about others. Findings are in it: whatever
-/// they are, the status is 200.
+/// The findings of one verification through the archives that are named.
+const MAX_FINDINGS: usize = 1_000;
+
+/// The report of the log format's section 8, and where hot storage begins; for a tenant auditor what of it is not about
+/// others. Findings are in it: whatever they are, the status is 200.
 ///
-/// When the caller goes away, the verification ends.
-pub(crate) async fn run(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<RawJson<Vec<u8>>, Problem> {
+/// When the caller goes away, a verification of the live store ends; one through the archives comes to its end.
+pub(crate) async fn run(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<RawJson<String>, Problem> {
+    let [from, archives] = parameters.each(["from", "archives"])?;
     let not_a_size = || Problem::new(Code::InvalidParameter, "parameter 'from': not the size of a checkpoint");
-    let from = parameters.only("from")?.map(|size| parse_decimal(&size).ok_or_else(not_a_size)).transpose()?;
-    let verification = app.log.verify(VerifyOptions { from, max_findings: None }).await?;
-    match caller.scope {
-        Scope::All => Ok(RawJson(verification.json.into_bytes())),
-        Scope::Tenants(_) => json(&ForTenant::of(&verification.report)),
-    }
+    let from = from.map(|size| parse_decimal(&size).ok_or_else(not_a_size)).transpose()?;
+    let verification = match archives.as_deref() {
+        None | Some("false") => app.log.verify(VerifyOptions { from, max_findings: None }).await?,
+        Some("true") if from.is_none() => app.archives()?.verify(MAX_FINDINGS).await?,
+        Some("true") => {
+            let problem = Problem::new(Code::InvalidParameter, "parameter 'from': the archives are verified from their beginning");
+            return Err(problem.hint("leave out 'from', or 'archives'"));
+        }
+        Some(_) => return Err(Problem::new(Code::InvalidParameter, "parameter 'archives': neither true nor false")),
+    };
+    let border = app.log.store().hot().await?.border;
+    let highest = highest_archived(&app).await?.map_or_else(|| "null".to_owned(), |seq| seq.to_string());
+    let report = match caller.scope {
+        Scope::All => verification.json,
+        Scope::Tenants(_) => {
+            serde_json::to_string(&ForTenant::of(&verification.report)).map_err(|error| Problem::internal(&error))?
+        }
+    };
+    // One object, as it is written.
+    let report = report.strip_suffix('}').unwrap_or(&report);
+    Ok(RawJson(format!("{report},\"oldestHotSeq\":{},\"highestArchivedSeq\":{highest}}}", border + 1)))
 }
 
 /// What somebody learns of the whole log who may see a part of it: its size, its hashes, the verdicts, and how many findings of

@@ -64,7 +64,7 @@ fn write(now: &Metrics, out: &mut Writer<'_>) -> fmt::Result {
     out.gauge("uncopied_events", "Events that are not in the search copy yet", now.uncopied_events)
 }
 
-struct Writer<'a>(DescriptorEncoder<'a>);
+pub(super) struct Writer<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Writer<'_> {
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -72,7 +72,7 @@ impl Writer<'_> {
         metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl TryInto<i64>) -> fmt::Result {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: impl TryInto<i64>) -> fmt::Result {
         let value = value.try_into().unwrap_or(i64::MAX);
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
@@ -81,7 +81,7 @@ impl Writer<'_> {
         value.map_or(Ok(()), |value| self.gauge(name, help, value))
     }
 
-    fn seconds(&mut self, name: &str, help: &str, value: Option<f64>) -> fmt::Result {
+    pub(super) fn seconds(&mut self, name: &str, help: &str, value: Option<f64>) -> fmt::Result {
         let Some(value) = value else { return Ok(()) };
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }

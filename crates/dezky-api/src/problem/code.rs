@@ -19,6 +19,8 @@ pub enum Code {
     NoSuchCheckpoint,
     NoSuchTenant,
     NoSuchRecord,
+    NoArchives,
+    NoSuchBatch,
     Archived,
     MethodNotAllowed,
     SlowBody,
@@ -26,6 +28,7 @@ pub enum Code {
     NotPossible,
     Stale,
     VerificationRunning,
+    ArchivingRunning,
     EventMismatch,
     TooLarge,
     UnsupportedMediaType,
@@ -33,17 +36,19 @@ pub enum Code {
     Overloaded,
     StoreUnavailable,
     IssuerUnavailable,
+    ArchivesUnavailable,
     OutcomeUnknown,
     TimedOut,
     Closing,
     SigningStopped,
     StoreDamaged,
+    ArchivesDamaged,
     Internal,
 }
 
 impl Code {
     /// Each of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: &[Self] = &[
         Self::InvalidEvents,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -57,6 +62,8 @@ impl Code {
         Self::NoSuchCheckpoint,
         Self::NoSuchTenant,
         Self::NoSuchRecord,
+        Self::NoArchives,
+        Self::NoSuchBatch,
         Self::Archived,
         Self::MethodNotAllowed,
         Self::SlowBody,
@@ -64,6 +71,7 @@ impl Code {
         Self::NotPossible,
         Self::Stale,
         Self::VerificationRunning,
+        Self::ArchivingRunning,
         Self::EventMismatch,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -71,11 +79,13 @@ impl Code {
         Self::Overloaded,
         Self::StoreUnavailable,
         Self::IssuerUnavailable,
+        Self::ArchivesUnavailable,
         Self::OutcomeUnknown,
         Self::TimedOut,
         Self::Closing,
         Self::SigningStopped,
         Self::StoreDamaged,
+        Self::ArchivesDamaged,
         Self::Internal,
     ];
 
@@ -95,7 +105,12 @@ impl Code {
     pub(crate) const fn retry_after_seconds(self) -> Option<u16> {
         match self {
             Self::TooManyRequests | Self::Overloaded => Some(1),
-            Self::StoreUnavailable | Self::IssuerUnavailable | Self::TimedOut | Self::OutcomeUnknown | Self::Closing => Some(5),
+            Self::StoreUnavailable
+            | Self::IssuerUnavailable
+            | Self::ArchivesUnavailable
+            | Self::TimedOut
+            | Self::OutcomeUnknown
+            | Self::Closing => Some(5),
             _ => None,
         }
     }
@@ -112,6 +127,7 @@ impl Code {
             }
             Self::Stale => Some("read it again, and send the change with its new ETag in 'If-Match'"),
             Self::EventMismatch | Self::SigningStopped => Some("see what was changed: GET /audit/verify"),
+            Self::ArchivesDamaged => Some("see what was changed: GET /audit/verify?archives=true"),
             Self::VerificationRunning => Some("one runs at a time; its progress is in GET /metrics"),
             Self::StoreUnavailable => Some("nothing was recorded; send the same request again after Retry-After"),
             Self::TimedOut | Self::OutcomeUnknown => Some(
@@ -136,6 +152,8 @@ impl Code {
             Self::NoSuchCheckpoint => ("no-such-checkpoint", StatusCode::NOT_FOUND, "No such checkpoint"),
             Self::NoSuchTenant => ("no-such-tenant", StatusCode::NOT_FOUND, "No such tenant"),
             Self::NoSuchRecord => ("no-such-record", StatusCode::NOT_FOUND, "No such record"),
+            Self::NoArchives => ("no-archives", StatusCode::NOT_FOUND, "No archives are kept"),
+            Self::NoSuchBatch => ("no-such-batch", StatusCode::NOT_FOUND, "No such batch"),
             Self::Archived => ("archived", StatusCode::NOT_FOUND, "The event is in the archive"),
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::SlowBody => ("slow-body", StatusCode::REQUEST_TIMEOUT, "The body came too slowly"),
@@ -143,6 +161,7 @@ impl Code {
             Self::NotPossible => ("not-possible", StatusCode::CONFLICT, "Not possible as things are"),
             Self::Stale => ("stale", StatusCode::PRECONDITION_FAILED, "Changed meanwhile"),
             Self::VerificationRunning => ("verification-running", StatusCode::CONFLICT, "Another verification is running"),
+            Self::ArchivingRunning => ("archiving-running", StatusCode::CONFLICT, "The archiver is at work already"),
             Self::EventMismatch => ("event-mismatch", StatusCode::CONFLICT, "The stored event is not the signed one"),
             Self::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "Too large"),
             Self::UnsupportedMediaType => {
@@ -154,11 +173,17 @@ impl Code {
             Self::IssuerUnavailable => {
                 ("issuer-unavailable", StatusCode::SERVICE_UNAVAILABLE, "The identity provider is not available now")
             }
+            Self::ArchivesUnavailable => {
+                ("archives-unavailable", StatusCode::SERVICE_UNAVAILABLE, "The archives are not available now")
+            }
             Self::OutcomeUnknown => ("outcome-unknown", StatusCode::SERVICE_UNAVAILABLE, "The outcome is not known"),
             Self::TimedOut => ("timed-out", StatusCode::SERVICE_UNAVAILABLE, "It took too long"),
             Self::Closing => ("closing", StatusCode::SERVICE_UNAVAILABLE, "The server is closing"),
             Self::SigningStopped => ("signing-stopped", StatusCode::INTERNAL_SERVER_ERROR, "Nothing is signed any more"),
             Self::StoreDamaged => ("store-damaged", StatusCode::INTERNAL_SERVER_ERROR, "The store is damaged"),
+            Self::ArchivesDamaged => {
+                ("archives-damaged", StatusCode::INTERNAL_SERVER_ERROR, "The archives are not what was archived")
+            }
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         }
     }

@@ -2,6 +2,7 @@
 
 use dezky_audit::{CheckpointError, ExportError, ProveError, RecordError, Refusal, RefusalReason, StoreError, VerifyError};
 use dezky_audit_core::event::PostedError;
+use dezky_cold::{ArchiveError, ArchiveVerifyError, DepotError, RestoreError, TimelineError};
 use dezky_store::query::InvalidParameter;
 
 use super::{Code, Problem, RefusedEvent};
@@ -122,6 +123,70 @@ impl From<VerifyError> for Problem {
             }
             VerifyError::Store(error) => error.into(),
             VerifyError::Closed => Self::new(Code::Closing, "the log was not verified"),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<DepotError> for Problem {
+    /// Which permission or setting is missing is for the operator, who has the archives; it holds no secret.
+    fn from(error: DepotError) -> Self {
+        Self::new(Code::ArchivesUnavailable, error.to_string()).cause(&error)
+    }
+}
+
+impl From<TimelineError> for Problem {
+    fn from(error: TimelineError) -> Self {
+        match error {
+            TimelineError::Store(error) => error.into(),
+            // Whoever reads events need not know where they lie.
+            TimelineError::Depot(_) | TimelineError::Scratch(_) => {
+                Self::new(Code::ArchivesUnavailable, "archived events cannot be read now").cause(&error)
+            }
+            TimelineError::Damaged { .. } => Self::new(Code::ArchivesDamaged, error.to_string()),
+            TimelineError::Ending => Self::new(Code::Closing, "the events were not read"),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ArchiveError> for Problem {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Running | ArchiveError::Elsewhere { .. } => Self::new(Code::ArchivingRunning, error.to_string()),
+            ArchiveError::Store(error) => error.into(),
+            ArchiveError::Depot(error) => error.into(),
+            ArchiveError::Record(error) => error.into(),
+            ArchiveError::Ending => Self::new(Code::Closing, "the run has ended"),
+            ArchiveError::Scratch(_) => Self::new(Code::ArchivesUnavailable, error.to_string()).cause(&error),
+            ArchiveError::Broken { .. } => Self::new(Code::StoreDamaged, error.to_string()),
+            ArchiveError::ReadBack { .. } | ArchiveError::Unusable { .. } => Self::new(Code::ArchivesDamaged, error.to_string()),
+            _ => Self::new(Code::NotPossible, error.to_string()).cause(&error),
+        }
+    }
+}
+
+impl From<RestoreError> for Problem {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::NoSuchBatch { .. } => Self::new(Code::NoSuchBatch, error.to_string()),
+            RestoreError::Store(error) => error.into(),
+            RestoreError::Depot(error) => error.into(),
+            RestoreError::NotIntact { .. } => Self::new(Code::ArchivesDamaged, error.to_string()),
+            RestoreError::Scratch(_) => Self::new(Code::ArchivesUnavailable, error.to_string()).cause(&error),
+            RestoreError::Ending => Self::new(Code::Closing, "not all of it was restored"),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ArchiveVerifyError> for Problem {
+    fn from(error: ArchiveVerifyError) -> Self {
+        match error {
+            ArchiveVerifyError::Running => Self::new(Code::VerificationRunning, "this one was not begun"),
+            ArchiveVerifyError::Store(error) => error.into(),
+            ArchiveVerifyError::Depot(error) => error.into(),
+            ArchiveVerifyError::Ending => Self::new(Code::Closing, "the log was not verified"),
             _ => Self::internal(&error),
         }
     }

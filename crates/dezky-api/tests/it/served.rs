@@ -59,7 +59,7 @@ impl Served {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let platform = Platform::start(log.clone(), clock);
-        let app = App::with(log.clone(), platform, Sources::default(), credentials, config);
+        let app = App::with(log.clone(), platform, Sources::default(), None, credentials, config);
         let router = routes(app.clone());
         let server = tokio::spawn(serve_router(listener, app, router, async {
             stopped.await.ok();

@@ -9,6 +9,8 @@ use dezky_audit_core::ids::{Origin, Seq};
 use dezky_audit_core::merkle::Frontier;
 use dezky_audit_core::time::Timestamp;
 
+/// The most spans of time that a batch's record has.
+const MAX_SPANS: usize = 32;
 /// The most tenants, actions or sources that a batch's record lists.
 const MAX_VALUES: usize = 5_000;
 
@@ -31,6 +33,8 @@ pub(crate) struct Facts {
     hash: Hash,
     /// `at`: the least and the greatest; then of `recordedAt`.
     times: Option<[Timestamp; 4]>,
+    /// `at` of each event, in milliseconds since 1970.
+    ats: Vec<u64>,
     pub(crate) tenants: Values,
     pub(crate) actions: Values,
     pub(crate) sources: Values,
@@ -74,6 +78,7 @@ impl Facts {
             hash: before.hash,
             before,
             times: None,
+            ats: Vec::new(),
             tenants: Values::default(),
             actions: Values::default(),
             sources: Values::default(),
@@ -103,12 +108,29 @@ impl Facts {
         self.times = Some(self.times.map_or([at, at, recorded, recorded], |[first, last, first_recorded, last_recorded]| {
             [first.min(at), last.max(at), first_recorded.min(recorded), last_recorded.max(recorded)]
         }));
+        self.ats.push(at.unix_ms());
         if let Some(tenant) = event.tenant {
             self.tenants.add(tenant.slug);
         }
         self.actions.add(event.action);
         self.sources.add(event.source);
         Ok(())
+    }
+
+    /// The times of the events, parted at the largest gaps.
+    pub(crate) fn spans(&self) -> Vec<(Timestamp, Timestamp)> {
+        let mut ats = self.ats.clone();
+        ats.sort_unstable();
+        let mut gaps: Vec<_> = ats.windows(2).enumerate().map(|(index, pair)| (pair[1] - pair[0], index + 1)).collect();
+        gaps.sort_unstable_by(|a, b| b.cmp(a));
+        let mut cuts: Vec<_> = gaps.into_iter().take(MAX_SPANS - 1).map(|(_, index)| index).collect();
+        cuts.extend([0, ats.len()]);
+        cuts.sort_unstable();
+        let span = |pair: &[usize]| {
+            let (first, last) = (ats.get(pair[0])?, ats.get(pair[1].checked_sub(1)?)?);
+            Some((Timestamp::from_unix_ms(*first)?, Timestamp::from_unix_ms(*last)?))
+        };
+        cuts.windows(2).filter_map(span).collect()
     }
 
     /// Where the batch behind this one begins.

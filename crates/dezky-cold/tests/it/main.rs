@@ -21,3 +21,6 @@ mod lying;
 mod restoring;
 // Once a day.
 mod working;
+
+// The log read through both tiers: lists, single events, exports, proofs; without the depot, and with a changed object.
+mod reading;
