@@ -189,6 +189,84 @@ async fn an_operator_archives_and_rebuilds_from_the_command_line() {
 
 /// The first lines of a store's file.
 fn lines(file: &Path, count: usize) -> Vec<String> {
-    let output = tool("sqlite3").arg(file).arg(format!("SELECT CAST(line AS TEXT) FROM event ORDER BY seq LIMIT {count}")).output();
+    let output =
+        tool("sqlite3").arg(file).arg(format!("SELECT CAST(line AS TEXT) FROM event ORDER BY seq LIMIT {count}")).output();
     String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_old_backup_is_refused_and_a_new_log_quotes_what_was_signed_last() {
+    let home = home(20);
+    let server = home.serve();
+    record(&server, 0..5).await;
+    let store = home.path().join("audit.db");
+    let backup = home.path().join("backup.db");
+    let backed_up = tool("sqlite3").arg(&store).arg(format!(".backup {}", text(&backup))).status();
+    assert!(backed_up.unwrap().success());
+    record(&server, 5..9).await;
+    let signed = post(&server, "/audit/checkpoint").await;
+    assert!(server.stop().success());
+
+    // The old copy, and nothing beside it that knows better, but what lies beside the archives.
+    for beside in ["audit.db-wal", "audit.db-shm"] {
+        drop(std::fs::remove_file(home.path().join(beside)));
+    }
+    std::fs::rename(&backup, &store).unwrap();
+    std::fs::remove_file(home.path().join("keys/checkpoint.note")).unwrap();
+    let refused = home.try_serve().err().unwrap();
+    assert!(refused.contains("ends at 5 events, but a checkpoint of 9 events"), "{refused}");
+    assert!(refused.contains("cold: checkpoints/") && refused.contains("platform-api recover"), "{refused}");
+
+    let new = Home::new();
+    let recover = |from: &Home, to: &Home| {
+        let mut command = Command::new(binary("platform-api"));
+        command.args(["recover", "--from"]).arg(from.path()).arg("--data-dir").arg(to.path()).output().unwrap()
+    };
+    assert!(!recover(&home, &home).status.success());
+    let recovered = said(&recover(&home, &new));
+    assert!(recovered.contains("last known 9 events"), "{recovered}");
+    // Again is no harm.
+    assert_eq!(said(&recover(&home, &new)), recovered);
+    let server = new.serve();
+    let first = server.get("/audit/events/1").await;
+    let quoted = &first["metadata"]["data"];
+    assert_eq!((&first["action"], &quoted["size"]), (&json!("audit.log_continued"), &json!(9)));
+    assert_eq!((&quoted["rootHash"], &quoted["note"]), (&signed["rootHash"], &signed["note"]));
+    record(&server, 0..3).await;
+    server.verify().await.assert_clean();
+}
+
+#[tokio::test]
+async fn the_tree_is_published_as_tiles_also_of_what_has_left() {
+    let home = home(500);
+    let server = home.serve();
+    record(&server, 0..600).await;
+    let signed = post(&server, "/audit/checkpoint").await;
+    assert_eq!(server.text("/checkpoint").await, signed["note"].as_str().unwrap());
+    let tile = async |path: &str| {
+        let response = server.request(Method::GET, path).send().await.unwrap();
+        (response.status().as_u16(), response.bytes().await.unwrap().to_vec())
+    };
+    let entries = tile("/tile/entries/001").await;
+    let tiles =
+        [tile("/tile/0/000").await, tile("/tile/0/001").await, tile("/tile/0/002.p/88").await, tile("/tile/1/000.p/2").await];
+    assert_eq!(
+        tiles.each_ref().map(|(status, bytes)| (*status, bytes.len() / 32)),
+        [(200, 256), (200, 256), (200, 88), (200, 2)]
+    );
+    assert_eq!((tile("/tile/0/002").await.0, tile("/tile/2/000").await.0), (404, 404));
+    let hash: String = entries.1[2..34].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((entries.0, server.get("/audit/events/257").await["hash"].as_str().unwrap()), (200, &*hash));
+    // What is full lies beside the archives, a moment later.
+    let folder = home.path().join("cold/tile");
+    while !folder.join("0/001").is_file() {
+        server.get("/audit/archives").await;
+    }
+    assert_eq!(std::fs::read(folder.join("0/001")).unwrap(), tiles[1].1);
+    assert_eq!(std::fs::read(folder.join("entries/001")).unwrap(), entries.1);
+    assert!(!folder.join("0/002").exists() && !folder.join("0/002.p").exists());
+    archive(&server).await;
+    assert_eq!(tile("/tile/entries/001").await, entries);
+    assert_eq!(tile("/tile/0/001").await, tiles[1]);
+    assert_sound(&home, &server).await;
 }

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use crate::backend::Backend;
 use crate::cold::Errand;
 use crate::legacy;
+use crate::recover::Predecessor;
 use crate::settings::{Given, SETTINGS, Setting, SettingError};
 use crate::token::{Deed, TokenCommand};
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// Something about the archives.
     Archive(Errand),
+    /// A new log continues one that has lost events.
+    Recover(Predecessor),
     /// An older collection goes into the log; from its beginning if `again`.
     MigrateLegacy {
         from: legacy::Origin,
@@ -100,6 +103,16 @@ fn asked(matches: &ArgMatches) -> (Command, &ArgMatches) {
                 },
             };
             (Command::Archive(errand), matches)
+        }
+        Some(("recover", matches)) => {
+            let paths = |name: &str| matches.get_many::<PathBuf>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
+            let predecessor = Predecessor {
+                dir: paths("from").pop(),
+                archives: paths("archives").pop(),
+                checkpoints: paths("checkpoint"),
+                keys: matches.get_many::<String>("key").into_iter().flatten().cloned().collect(),
+            };
+            (Command::Recover(predecessor), matches)
         }
         Some((_, matches)) => (Command::Serve { demo: matches.get_flag("demo") }, matches),
         None => (Command::Serve { demo: false }, matches),
@@ -270,6 +283,23 @@ fn command() -> clap::Command {
         .subcommand(with_settings(run))
         .subcommand(with_settings(list))
         .subcommand(with_settings(restore));
+    let path = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).value_parser(value_parser!(PathBuf)).help(help)
+    };
+    let recover = clap::Command::new("recover")
+        .about(
+            "Start a new log that quotes the last known checkpoint of one whose events are lost; the settings are the new log's",
+        )
+        .arg(path("from", "DIR", "The old log's data folder: its keys, the checkpoint beside them, its archives"))
+        .arg(path("archives", "DIR", "The old log's folder of archives, where it is not cold/ in there"))
+        .arg(path("checkpoint", "FILE", "A signed note of the old log; may be repeated").action(ArgAction::Append))
+        .arg(
+            Arg::new("key")
+                .long("key")
+                .value_name("VKEY")
+                .action(ArgAction::Append)
+                .help("A key of the old log, where its keys folder is lost; may be repeated"),
+        );
     clap::Command::new("platform-api")
         .about("A tamper-evident audit log over HTTP")
         .version(env!("CARGO_PKG_VERSION"))
@@ -283,6 +313,7 @@ fn command() -> clap::Command {
         .subcommand(ingest)
         .subcommand(token)
         .subcommand(archive)
+        .subcommand(with_settings(recover))
 }
 
 fn place(name: &'static str, help: &'static str) -> Arg {

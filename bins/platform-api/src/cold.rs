@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dezky_audit::{AuditLog, Clock as _, SystemClock};
+use dezky_audit::{AuditLog, Clock as _, KnownCheckpoint, SystemClock};
 use dezky_audit_core::time::Timestamp;
 use dezky_audit_core::verify::Trust;
-use dezky_cold::{ArchiveConfig, ArchiveReport, Cold, ColdConfig, Depot, FolderDepot, Limits, restore_all};
+use dezky_cold::{ArchiveConfig, ArchiveReport, Cold, ColdConfig, Depot, FolderDepot, Limits, newest_checkpoint, restore_all};
 use dezky_store::Identity;
 
 use crate::backend::Backend;
@@ -26,6 +26,8 @@ const PAGE: usize = 200;
 #[derive(Debug, Clone)]
 pub(crate) struct ColdSettings {
     pub(crate) retention: Duration,
+    /// Whether the log lies in a file, which one process at a time has open.
+    pub(crate) alone: bool,
     pub(crate) daily: bool,
     pub(crate) hour: u8,
     pub(crate) batch_events: u64,
@@ -82,11 +84,27 @@ pub(crate) async fn depot(settings: &Settings) -> anyhow::Result<Option<Arc<dyn 
     })
 }
 
+/// The newest checkpoint beside the archives. Recording does not wait for them: where they are away it is compared later.
+pub(crate) async fn published(depot: &dyn Depot) -> Option<KnownCheckpoint> {
+    match newest_checkpoint(depot, SystemClock.now()).await {
+        Ok(newest) => {
+            newest.map(|newest| KnownCheckpoint { note: newest.note, from: format!("{}: {}", depot.place(), newest.key) })
+        }
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the log is opened without a look at the checkpoints beside its archives"
+            );
+            None
+        }
+    }
+}
+
 /// Cold storage of an open log, its worker started where the settings want one.
 pub(crate) fn start(log: &AuditLog, depot: Arc<dyn Depot>, settings: &ColdSettings, scratch: &Path) -> anyhow::Result<Cold> {
     let limits = Limits { events: settings.batch_events, ..Limits::default() };
     let archive = ArchiveConfig { retention: settings.retention, limits, scratch: scratch.to_owned() };
-    let config = ColdConfig { archive, daily: settings.daily, hour: settings.hour, cache_bytes: CACHE };
+    let config = ColdConfig { archive, alone: settings.alone, daily: settings.daily, hour: settings.hour, cache_bytes: CACHE };
     Cold::start(log.clone(), depot, Arc::new(SystemClock), config).context("cold storage could not be started")
 }
 
@@ -96,15 +114,21 @@ pub(crate) enum Errand {
     Run,
     List,
     /// A batch, by its first event, into hot storage for so many days.
-    Restore { start: u64, days: u64 },
+    Restore {
+        start: u64,
+        days: u64,
+    },
     /// All of them into an empty store.
-    RestoreAll { to: Backend },
+    RestoreAll {
+        to: Backend,
+    },
 }
 
 /// Does it, and says what came of it.
 pub(crate) async fn run(errand: &Errand, settings: Settings) -> anyhow::Result<String> {
-    let dir = DataDir::claim(&settings.data_dir)
-        .context("the data folder cannot be used here; where the service runs, ask it: POST /audit/archive/run, GET /audit/archives")?;
+    let dir = DataDir::claim(&settings.data_dir).context(
+        "the data folder cannot be used here; where the service runs, ask it: POST /audit/archive/run, GET /audit/archives",
+    )?;
     let depot = depot(&settings).await.context("the archives")?.context(
         "no place for archives is configured: with a database, set AUDIT_COLD_BUCKET, or AUDIT_COLD_DIR to a folder that all processes have",
     )?;
@@ -112,7 +136,7 @@ pub(crate) async fn run(errand: &Errand, settings: Settings) -> anyhow::Result<S
         return rebuild(depot, to, &settings, dir.path()).await;
     }
     let (drain_time, cold) = (settings.http.limits.drain_time, ColdSettings { daily: false, ..settings.cold.clone() });
-    let log = wire::open_log(settings, &dir).await?;
+    let log = wire::open_log(settings, &dir, Some(&depot)).await?;
     let cold = start(&log, depot, &cold, dir.path())?;
     let done = match errand {
         Errand::List => listed(&cold).await,
@@ -173,7 +197,8 @@ async fn listed(cold: &Cold) -> anyhow::Result<String> {
 }
 
 async fn restored(cold: &Cold, start: u64, days: u64) -> anyhow::Result<String> {
-    let until = days.checked_mul(24 * 3_600_000).and_then(|ms| Timestamp::from_unix_ms(SystemClock.now().unix_ms().checked_add(ms)?));
+    let until =
+        days.checked_mul(24 * 3_600_000).and_then(|ms| Timestamp::from_unix_ms(SystemClock.now().unix_ms().checked_add(ms)?));
     let until = until.context("so many days end after the year 9999")?;
     let events = cold.restore(start, until).await?;
     Ok(format!("restored  {events} events from {start} on, until {until}\n"))

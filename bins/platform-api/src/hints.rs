@@ -2,7 +2,7 @@
 
 use std::io;
 
-use dezky_audit::StoreError;
+use dezky_audit::{OpenError, StoreError};
 
 use crate::backend::DatabaseError;
 use crate::data_dir::DataDirError;
@@ -39,6 +39,15 @@ fn known(error: &anyhow::Error) -> Option<&'static str> {
         }
         if let Some(DataDirError::InUse { .. }) = cause.downcast_ref() {
             return Some("stop that process, or choose another folder with --data-dir");
+        }
+        if let Some(OpenError::Behind { .. } | OpenError::Fork { .. }) = cause.downcast_ref() {
+            return Some(
+                "restore the newest copy of the store. Where those events are gone for good, start a new log that quotes the last known \
+                 checkpoint: platform-api recover --from OLD_DATA_DIR --data-dir NEW_DATA_DIR; see docs/archive.md",
+            );
+        }
+        if let Some(OpenError::BadCheckpoint { .. } | OpenError::OtherSigner { .. }) = cause.downcast_ref() {
+            return Some("is this the right store, with its own keys folder, and its own folder or prefix of archives? See docs/archive.md");
         }
         if let Some(StoreError::Unavailable { .. }) = cause.downcast_ref() {
             return Some("is another program using audit.db, or is the disk full?");

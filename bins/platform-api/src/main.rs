@@ -12,6 +12,7 @@ mod legacy;
 mod moving;
 mod once;
 mod placement;
+mod recover;
 mod samples;
 mod settings;
 mod sources;
@@ -53,6 +54,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::MigrateLegacy { from, again } => return once::migrate_legacy(&from, again, settings),
         Command::Token(command) => return token::run(command, &settings),
         Command::Archive(errand) => return once::archive(&errand, settings),
+        Command::Recover(predecessor) => return once::recover(&predecessor, settings),
         Command::Serve { demo } => wire::serve(settings, demo)?,
         Command::MakeKeys { .. } | Command::TrySamples { .. } => {}
     }

@@ -11,9 +11,10 @@ use dezky_audit_core::ids::Origin;
 
 use crate::backend::Backend;
 use crate::bar::Bar;
-use crate::data_dir::DataDir;
-use crate::settings::Settings;
 use crate::cold::{self, Errand};
+use crate::data_dir::DataDir;
+use crate::recover::{self, Predecessor};
+use crate::settings::Settings;
 use crate::{legacy, moving, wire};
 
 /// Makes what processes with one database share, and says how they get it.
@@ -52,13 +53,22 @@ pub(crate) fn archive(errand: &Errand, settings: Settings) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+/// Starts a log that continues another.
+pub(crate) fn recover(predecessor: &Predecessor, settings: Settings) -> anyhow::Result<ExitCode> {
+    wire::trace(&settings.trace_filter)?;
+    let said = wire::runtime()?.block_on(recover::run(predecessor, settings))?;
+    io::stdout().write_all(said.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Takes an older collection into the log; 1 when something was refused.
 pub(crate) fn migrate_legacy(from: &legacy::Origin, again: bool, settings: Settings) -> anyhow::Result<ExitCode> {
     wire::trace(&settings.trace_filter)?;
     let tally = wire::runtime()?.block_on(async {
         let dir = DataDir::claim(&settings.data_dir).context("the data folder cannot be used")?;
         let drain_time = settings.http.limits.drain_time;
-        let log = wire::open_log(settings, &dir).await?;
+        let depot = cold::depot(&settings).await.context("the archives")?;
+        let log = wire::open_log(settings, &dir, depot.as_ref()).await?;
         let bar = Bar::new();
         bar.doing("migrating");
         let migrated = legacy::migrate(&log, from, again, &bar).await;

@@ -59,10 +59,14 @@ pub(crate) async fn run(predecessor: &Predecessor, settings: Settings) -> anyhow
         }
     }
     let drain_time = settings.http.limits.drain_time;
-    let log = wire::open_log(settings, &dir).await?;
+    let log = wire::open_log(settings, &dir, depot.as_ref()).await?;
     let continued = async {
         let receipt = log.continue_from(&last.note, &last.checkpoint).await.context("the new log could not be begun")?;
-        anyhow::ensure!(receipt.seq.get() == 1, "{} holds events already: a log that continues another begins with it", log.origin());
+        anyhow::ensure!(
+            receipt.seq.get() == 1,
+            "{} holds events already: a log that continues another begins with it",
+            log.origin()
+        );
         log.checkpoint(Reason::Manual).await.context("the new log could not be signed")?;
         let keys: Vec<_> = log.keys().iter().map(|key| key.vkey.clone()).collect();
         Ok(format!(
@@ -135,7 +139,10 @@ fn ring(predecessor: &Predecessor) -> anyhow::Result<KeyRing> {
         let key: VerifyingKey = key.parse().map_err(|error| anyhow::anyhow!("--key {key}: {error}"))?;
         ring.add(key).context("--key")?;
     }
-    anyhow::ensure!(!ring.keys().is_empty(), "no key of the old log is known: name its data folder with --from, or its vkey with --key");
+    anyhow::ensure!(
+        !ring.keys().is_empty(),
+        "no key of the old log is known: name its data folder with --from, or its vkey with --key"
+    );
     Ok(ring)
 }
 

@@ -79,7 +79,7 @@ impl Settings {
         let data_dir: PathBuf = given.required("data_dir", value::path)?;
         let mut log = Config::in_dir(&data_dir);
         log.origin = given.optional("log.origin", value::parsed)?;
-        log.known_checkpoints = given.optional("log.known_checkpoints", value::files)?.unwrap_or_default();
+        log.known_checkpoints = given.optional("log.known_checkpoints", value::checkpoints)?.unwrap_or_default();
         log.signing_secret = signing_secret(given)?;
         let database = given.optional("mongodb.uri", DatabaseUri::new)?;
         let (shared, operator_token) = shared(given, database.is_some())?.unzip();
@@ -137,6 +137,7 @@ impl Settings {
                 generic: generic::resolve(given.generic())?,
             },
             cold: ColdSettings {
+                alone: database.is_none(),
                 retention: given.required("hot.retention_days", value::retention)?,
                 daily: given.required("archive.enabled", value::yes_or_no)?,
                 hour: given.required("archive.hour", value::hour)?,

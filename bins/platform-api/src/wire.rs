@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use dezky_api::{App, Credentials, DemonstrationError};
 use dezky_audit::{AuditLog, Clock as _, SystemClock, World};
+use dezky_cold::Depot;
 use dezky_platform::Platform;
 use dezky_store::Identity;
 use tokio::net::TcpListener;
@@ -34,8 +35,15 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")
 }
 
-/// Opens the log where the settings say that it lies.
-pub(crate) async fn open_log(settings: Settings, dir: &DataDir) -> anyhow::Result<AuditLog> {
+/// Opens the log where the settings say that it lies, compared with the newest checkpoint beside its archives.
+pub(crate) async fn open_log(
+    mut settings: Settings,
+    dir: &DataDir,
+    archives: Option<&Arc<dyn Depot>>,
+) -> anyhow::Result<AuditLog> {
+    if let Some(depot) = archives {
+        settings.log.known_checkpoints.extend(cold::published(&**depot).await);
+    }
     let opened = match (&settings.database, &settings.log.shared) {
         (Some(uri), Some(shared)) => {
             placement::may_use_database(dir.path())?;
@@ -73,7 +81,7 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
     let (http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
     let depot = cold::depot(&settings).await.context("the archives")?;
     let archiving = settings.cold.clone();
-    let log = open_log(settings, &dir).await?;
+    let log = open_log(settings, &dir, depot.as_ref()).await?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let drain_time = http.limits.drain_time;
     let platform = Platform::start(log.clone(), Arc::new(SystemClock));

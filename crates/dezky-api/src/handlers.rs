@@ -14,6 +14,7 @@ pub(crate) mod proofs;
 pub(crate) mod record;
 pub(crate) mod sources;
 pub(crate) mod tenants;
+pub(crate) mod tiles;
 pub(crate) mod tokens;
 pub(crate) mod users;
 pub(crate) mod verify;

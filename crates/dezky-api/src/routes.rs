@@ -8,7 +8,8 @@ use http::Method;
 use crate::app::App;
 use crate::console;
 use crate::handlers::{
-    archives, checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, tokens, users, verify,
+    archives, checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, tiles, tokens,
+    users, verify,
 };
 use crate::layers::{self, Audience};
 
@@ -112,6 +113,8 @@ pub const ROUTES: &[Route] = &[
     route(Operator, Prompt, Method::GET, "/tokens", |m| on(m, tokens::list)),
     route(Operator, Upload, Method::POST, "/tokens", |m| on(m, tokens::create)),
     route(Operator, Prompt, Method::DELETE, "/tokens/{id}", |m| on(m, tokens::revoke)),
+    route(Reader, Prompt, Method::GET, "/checkpoint", |m| on(m, tiles::checkpoint)),
+    route(Reader, Prompt, Method::GET, "/tile/{*path}", |m| on(m, tiles::tile)),
     route(Auditor, Prompt, Method::GET, "/metrics", |m| on(m, metrics::show)),
     route(Public, Prompt, Method::GET, "/healthz", |m| on(m, health::alive)),
     route(Public, Prompt, Method::GET, "/readyz", |m| on(m, health::ready)),

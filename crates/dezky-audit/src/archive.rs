@@ -1,7 +1,7 @@
 //! What the log does for its archiver: it signs manifests of what it has already signed, and records that a batch was archived.
 
 use dezky_audit_core::archive::Manifest;
-use dezky_audit_core::checkpoint::{Opened, open};
+use dezky_audit_core::checkpoint::{Checkpoint, Opened, open};
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::json::Value;
 use dezky_audit_core::merkle::tile::read::tiles_for_consistency;
@@ -120,6 +120,23 @@ impl AuditLog {
             ("bytesUncompressed".to_owned(), number(batch.bytes_uncompressed)),
         ];
         own.record("audit.archived", "success", Some(&format!("archived-{start}-{end}-r{revision}")), data).await
+    }
+
+    /// Records `audit.log_continued`, which begins a log that succeeds another: the predecessor's last known checkpoint, verified by
+    /// the caller. The same again gets the old receipt; whoever wants it to be the first event looks at its `seq`.
+    ///
+    /// # Errors
+    /// As [`AuditLog::record`]; refused when this log has quoted another checkpoint.
+    pub async fn continue_from(&self, note: &str, last: &Checkpoint) -> Result<Receipt, RecordError> {
+        let inner = &*self.inner;
+        let own = OwnEvents { queue: inner.queue.clone(), secret: inner.secret.clone(), world: inner.world.clone() };
+        let data = vec![
+            ("origin".to_owned(), Value::from(last.origin.as_str())),
+            ("size".to_owned(), number(last.size)),
+            ("rootHash".to_owned(), Value::from(last.root.to_base64())),
+            ("note".to_owned(), Value::from(note)),
+        ];
+        own.record("audit.log_continued", "success", Some("log-continued"), data).await
     }
 
     /// Whether the tree of `size` events with `root` extends the one of `first` events with `first_root`.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpointer::Requests;
-use crate::config::{Config, RecordLimits};
+use crate::config::{Config, KnownCheckpoint, RecordLimits};
 use crate::export::{Export, ExportError};
 use crate::keys::{IngestSecret, Keys, PublishedKey};
 use crate::lane::{Item, Lane};
@@ -249,6 +249,20 @@ impl AuditLog {
     /// The newest checkpoint.
     pub async fn latest_checkpoint(&self) -> Result<Option<CheckpointRecord>, StoreError> {
         self.inner.store.latest_checkpoint().await
+    }
+
+    /// The newest checkpoint that this process knows, as it changes.
+    pub fn checkpoints(&self) -> watch::Receiver<Option<CheckpointRecord>> {
+        self.inner.newest.clone()
+    }
+
+    /// Whether the log has, and agrees with, what a checkpoint says that was kept elsewhere: what opening asks of
+    /// [`Config::known_checkpoints`], for one that could not be read then.
+    ///
+    /// # Errors
+    /// As [`AuditLog::open`]. Nothing is done about it.
+    pub async fn agrees_with(&self, known: &KnownCheckpoint) -> Result<(), OpenError> {
+        open::agrees(&self.inner, known).await
     }
 
     /// The newest checkpoint of exactly this size.

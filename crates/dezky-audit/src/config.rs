@@ -26,9 +26,9 @@ pub struct Config {
     pub shared: Option<SharedKeys>,
     /// Where the newest checkpoint's note is kept beside the store, so that an older copy of the store is noticed at start.
     pub kept_checkpoint: Option<PathBuf>,
-    /// Checkpoints of this log that were kept elsewhere, as notes. Opening a store that is behind one of them, or disagrees
-    /// with it, is refused.
-    pub known_checkpoints: Vec<String>,
+    /// Checkpoints of this log that were kept elsewhere. Opening a store that is behind one of them, or disagrees with it, is
+    /// refused.
+    pub known_checkpoints: Vec<KnownCheckpoint>,
     pub record: RecordLimits,
     pub checkpoints: CheckpointLimits,
     pub spool: SpoolConfig,
@@ -54,6 +54,15 @@ impl Config {
             max_findings: 1_000,
         }
     }
+}
+
+/// A signed checkpoint that was kept elsewhere than in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCheckpoint {
+    /// The signed note, whole.
+    pub note: String,
+    /// Where it was kept, for people.
+    pub from: String,
 }
 
 /// How much may wait, and how much is written at once.

@@ -52,7 +52,7 @@ pub use administration::{Act, ActBy};
 pub use archive::{ArchivedBatch, SignManifestError};
 pub use audit_log::{AuditLog, Drained};
 pub use checkpoint::CheckpointError;
-pub use config::{CheckpointLimits, Config, RecordLimits, SpoolConfig};
+pub use config::{CheckpointLimits, Config, KnownCheckpoint, RecordLimits, SpoolConfig};
 pub use directory::{Directory, Resolved, TenantHints};
 pub use export::{Export, ExportError};
 pub use ingest::Taken;

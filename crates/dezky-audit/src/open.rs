@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::audit_log::{AuditLog, Inner, Tasks};
 use crate::checkpoint::CheckpointError;
 use crate::checkpointer::{self, Guard, GuardError, KnownHead, Requests, Signer};
-use crate::config::Config;
+use crate::config::{Config, KnownCheckpoint};
 use crate::keys::{IngestSecret, KeyFolder, Keys, Vouched};
 use crate::lane::Lane;
 use crate::lane::intake::Intake;
@@ -126,7 +126,7 @@ pub(crate) async fn open(config: Config, store: Arc<dyn Store>, world: World) ->
     let keys = Keys::assemble(files.signing, files.retired, hmac, &*store, world.clock.now()).await?;
     let keys = Arc::new(keys);
     let stored = newest.as_ref().map(|record| (format!("newest checkpoint in the store (size {})", record.size), &record.note));
-    let given = config.known_checkpoints.iter().map(|note| ("known checkpoint that was given".to_owned(), note));
+    let given = config.known_checkpoints.iter().map(|known| (format!("checkpoint in {}", known.from), &known.note));
     let kept = files.kept.as_ref().map(|(name, note)| (name.clone(), note));
     guard(&*store, &keys, stored.into_iter().chain(kept).chain(given)).await?;
 
@@ -279,6 +279,12 @@ fn read_kept(path: &Path) -> Result<Option<(String, String)>, OpenError> {
     }
     let note = std::fs::read_to_string(path).map_err(|error| failed("cannot be read", Some(error)))?;
     Ok(Some((format!("checkpoint kept in {}", path.display()), note)))
+}
+
+/// Refuses what [`guard`] refuses, of a log that is open.
+pub(crate) async fn agrees(log: &Inner, known: &KnownCheckpoint) -> Result<(), OpenError> {
+    let which = format!("checkpoint in {}", known.from);
+    guard(&*log.store, &log.keys, std::iter::once((which, &known.note))).await
 }
 
 /// Refuses a store that has lost or changed something that was signed.

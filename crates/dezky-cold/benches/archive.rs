@@ -2,7 +2,7 @@
 //!
 //! Each round records EVENTS (1,000,000) sample events, reads their rows and packs them with the same library and level into
 //! one file, and then archives all of them: cut, put, read back, verified, recorded. Deleting them from hot storage is measured
-//! beside it.
+//! beside it, and then a page that reads on in the archive.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for the terminal that may stop at any error")]
 
@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dezky_audit::{AuditLog, Config, Reason, SystemClock, World};
-use dezky_cold::{ArchiveConfig, Archiver, FolderDepot};
+use dezky_audit::{AuditLog, Config, Query, Reason, Scope, SystemClock, World};
+use dezky_cold::{ArchiveConfig, Archiver, BatchDocument, FolderDepot, Timeline, TimelineConfig};
 use dezky_store::Identity;
 use dezky_store::sqlite::{SqliteOptions, SqliteStore};
 use dezky_testkit::sample::Sampler;
@@ -42,6 +42,7 @@ async fn main() {
             archived.as_secs_f64(),
             deleted.as_secs_f64(),
         );
+        page(&log, folder.path()).await;
         ratios.push(ratio);
         log.shutdown(Duration::from_secs(60)).await;
     }
@@ -79,6 +80,25 @@ fn pack(folder: &Path) -> Duration {
     }
     out.finish().unwrap().into_inner().unwrap().sync_all().unwrap();
     begun.elapsed()
+}
+
+/// Times a page that needs the last three batches, none of which is open: a question that nothing in them answers.
+async fn page(log: &AuditLog, folder: &Path) {
+    let size = log.store().head().await.unwrap().size;
+    let records = log.store().batches(1..=size, 10_000).await.unwrap();
+    let batches: Vec<_> = records.iter().filter_map(BatchDocument::read).collect();
+    let since = batches.iter().rev().take(3).map(|batch| batch.min_at).min().unwrap();
+    let needed = batches.iter().filter(|batch| batch.max_at >= since).count();
+    let depot = FolderDepot::open(folder.join("archive")).await.unwrap();
+    let config = TimelineConfig { scratch: folder.to_owned(), cache_bytes: 512 << 20 };
+    let timeline = Timeline::new(log.clone(), Arc::new(depot), config);
+    let query = Query::parse([("q", "nobody says this".to_owned()), ("since", since.to_string())]).unwrap();
+    for state in ["closed", "open"] {
+        let begun = Instant::now();
+        let listed = timeline.page(&Scope::All, &query).await.unwrap();
+        let (took, whole) = (begun.elapsed().as_millis(), listed.page.next.is_none());
+        println!("a page over {needed} batches, {state}: {took} ms (to stay below, for three: 500), to the end: {whole}");
+    }
 }
 
 /// How long it took, but for the deletion; the deletion; and how many batches it made.

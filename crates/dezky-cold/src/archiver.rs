@@ -22,6 +22,7 @@ use dezky_audit_core::verify::Trust;
 use dezky_store::{BatchRecord, Intent, Store};
 use tokio::sync::Mutex;
 
+use crate::checkpoints::keep_checkpoint;
 use crate::depot::Depot;
 use crate::document::BatchDocument;
 use crate::runs::LastRun;
@@ -31,6 +32,9 @@ pub use report::{ArchiveError, ArchiveReport, Archived, Left, Times};
 
 use cut::{Cut, Manner};
 use tenure::Tenure;
+
+/// The name of the archiver of a store that nobody shares.
+const ALONE: &str = "archiver";
 
 /// How large a batch may be. It has at least one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +100,14 @@ impl Archiver {
         Ok(Self { log, depot, clock, config, trust, holder, turn: Mutex::new(()) })
     }
 
+    /// The same for a store that only one process at a time can have open: its archivers share one name, so that the next
+    /// process need not wait for the lease of one that was killed.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        ALONE.clone_into(&mut self.holder);
+        self
+    }
+
     pub fn log(&self) -> &AuditLog {
         &self.log
     }
@@ -145,6 +157,12 @@ impl Archiver {
         }
         let (target, left) = self.select().await?;
         report.left = left;
+        if target > store.hot().await?.border
+            && let Some(newest) = store.latest_checkpoint().await?
+        {
+            // A manifest is signed under what is published, and with archives it is published when it lies there too.
+            keep_checkpoint(&*self.depot, &newest).await?;
+        }
         loop {
             let border = store.hot().await?.border;
             if border >= target {

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use dezky_audit::{AuditLog, Clock, Reason, StoreError, Verification};
+use dezky_audit::{AuditLog, CheckpointRecord, Clock, Reason, StoreError, Verification};
 use dezky_audit_core::time::Timestamp;
 use dezky_store::runs::MAX_RUN_BYTES;
 use dezky_store::{Store, VerificationRun};
@@ -13,16 +14,22 @@ use tokio::task::JoinHandle;
 use crate::archiver::{ArchiveConfig, ArchiveError, ArchiveReport, Archiver};
 use crate::depot::Depot;
 use crate::document::BatchDocument;
+use crate::keeper::{KeepError, Keeper};
 use crate::restore::{RestoreError, restore};
 use crate::runs::LastRun;
 use crate::timeline::{Timeline, TimelineConfig};
 use crate::verify::{ArchiveVerifyError, verify_all};
 use crate::worker::{Worker, last_day, next_run};
 
+/// So long the end waits for the last checkpoint to be published.
+const LAST: Duration = Duration::from_secs(10);
+
 /// How cold storage is run.
 #[derive(Debug, Clone)]
 pub struct ColdConfig {
     pub archive: ArchiveConfig,
+    /// Whether no other process can have the store open (see [`Archiver::alone`]).
+    pub alone: bool,
     /// Whether the worker runs the archiver by itself.
     pub daily: bool,
     /// From which hour of the day on, UTC.
@@ -38,6 +45,7 @@ pub struct Cold(Arc<Parts>);
 struct Parts {
     archiver: Arc<Archiver>,
     timeline: Timeline,
+    keeper: Arc<Keeper>,
     clock: Arc<dyn Clock>,
     daily: bool,
     hour: u8,
@@ -82,23 +90,21 @@ pub struct Figures {
 }
 
 impl Cold {
-    /// Starts the worker, if there is to be one, on the current runtime.
+    /// Starts to publish checkpoints and tiles, and the worker, if there is to be one, on the current runtime.
     ///
     /// # Errors
     /// As [`Archiver::new`].
-    pub fn start(
-        log: AuditLog,
-        depot: Arc<dyn Depot>,
-        clock: Arc<dyn Clock>,
-        config: ColdConfig,
-    ) -> Result<Self, ArchiveError> {
+    pub fn start(log: AuditLog, depot: Arc<dyn Depot>, clock: Arc<dyn Clock>, config: ColdConfig) -> Result<Self, ArchiveError> {
         let scratch = config.archive.scratch.clone();
         let reading = TimelineConfig { scratch: scratch.clone(), cache_bytes: config.cache_bytes };
         let timeline = Timeline::new(log.clone(), Arc::clone(&depot), reading);
-        let archiver = Arc::new(Archiver::new(log, depot, Arc::clone(&clock), config.archive)?);
+        let keeper = Arc::new(Keeper::new(log.clone(), Arc::clone(&depot), Arc::clone(&clock), timeline.clone()));
+        let archiver = Archiver::new(log, depot, Arc::clone(&clock), config.archive)?;
+        let archiver = Arc::new(if config.alone { archiver.alone() } else { archiver });
         let cold = Self(Arc::new(Parts {
             archiver,
             timeline,
+            keeper,
             clock,
             daily: config.daily,
             hour: config.hour,
@@ -108,6 +114,7 @@ impl Cold {
             verifying: Arc::default(),
             figures: Mutex::default(),
         }));
+        cold.keep(tokio::spawn(Arc::clone(&cold.0.keeper).run(cold.0.stop.subscribe())));
         if config.daily {
             let worker = Worker::new(Arc::clone(&cold.0.archiver), Arc::clone(&cold.0.clock), config.hour);
             cold.keep(tokio::spawn(worker.run(cold.0.stop.subscribe())));
@@ -136,16 +143,21 @@ impl Cold {
         answered.await.map_err(|_| ArchiveError::Ending)?
     }
 
+    /// Publishes a checkpoint beside the archives, durable on return.
+    ///
+    /// # Errors
+    /// See [`KeepError`].
+    pub async fn publish(&self, record: &CheckpointRecord) -> Result<(), KeepError> {
+        self.0.keeper.keep(record).await
+    }
+
     /// How archiving stands.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn status(&self) -> Result<Status, StoreError> {
         let store = self.store();
-        let next = match self.0.daily {
-            true => Some(next_run(self.0.clock.now(), self.0.hour, last_day(store).await?)),
-            false => None,
-        };
+        let next = if self.0.daily { Some(next_run(self.0.clock.now(), self.0.hour, last_day(store).await?)) } else { None };
         Ok(Status {
             place: self.depot().place(),
             daily: self.0.daily,
@@ -246,8 +258,21 @@ impl Cold {
         *self.0.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the worker, and waits for what was begun. Call it before the log is shut down.
+    /// Ends the worker, publishes a last checkpoint, and waits for what was begun. Call it before the log is shut down.
     pub async fn stop(&self) {
+        let last = async {
+            if let Ok(record) = self.0.archiver.log().checkpoint(Reason::Manual).await
+                && let Err(error) = self.publish(&record).await
+            {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the last checkpoint is not published beside the archives"
+                );
+            }
+        };
+        if tokio::time::timeout(LAST, last).await.is_err() {
+            tracing::warn!("the last checkpoint is not published beside the archives: no time was left");
+        }
         self.0.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {

@@ -1,6 +1,6 @@
 //! What is published beside the archives while the log is open: checkpoints as they are signed, and the tree's tiles as they fill.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dezky_audit::{AuditLog, CheckpointRecord, Clock, KnownCheckpoint, OpenError};
@@ -35,21 +35,17 @@ pub(crate) struct Keeper {
     pub(crate) timeline: Timeline,
     /// Whether the newest checkpoint of the depot was compared with the log.
     compared: tokio::sync::Mutex<bool>,
-    /// The size of the checkpoint that was kept last.
-    kept: Mutex<Option<u64>>,
 }
 
 impl Keeper {
     pub(crate) fn new(log: AuditLog, depot: Arc<dyn Depot>, clock: Arc<dyn Clock>, timeline: Timeline) -> Self {
-        Self { log, depot, clock, timeline, compared: tokio::sync::Mutex::new(false), kept: Mutex::default() }
+        Self { log, depot, clock, timeline, compared: tokio::sync::Mutex::new(false) }
     }
 
     /// Keeps a checkpoint in the depot, if that agrees with the log.
     pub(crate) async fn keep(&self, record: &CheckpointRecord) -> Result<(), KeepError> {
         self.compare().await?;
         keep_checkpoint(&*self.depot, record).await?;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = Some(kept.map_or(record.size, |size| size.max(record.size)));
         Ok(())
     }
 
@@ -70,19 +66,21 @@ impl Keeper {
     /// Publishes until `stop` is true or its sender is gone.
     pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut newest = self.log.checkpoints();
+        // The size up to which everything is published.
+        let mut published = None;
         let mut not_before = Instant::now();
         loop {
             let record = newest.borrow_and_update().clone();
-            let kept = *self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = record.filter(|record| kept.is_none_or(|kept| kept < record.size));
+            let news = record.filter(|record| published.is_none_or(|size| size < record.size));
             let wait = match news {
                 None => None,
                 Some(record) if record.reason == "manual" || not_before <= Instant::now() => {
-                    if let Err(error) = self.publish(&record).await {
-                        tracing::error!(
+                    match self.publish(&record, &stop).await {
+                        Ok(()) => published = Some(record.size),
+                        Err(error) => tracing::error!(
                             error = &error as &dyn std::error::Error,
                             "a checkpoint is not published beside the archives; it is tried again"
-                        );
+                        ),
                     }
                     not_before = Instant::now() + PAUSE;
                     None
@@ -99,9 +97,9 @@ impl Keeper {
         }
     }
 
-    async fn publish(&self, record: &CheckpointRecord) -> Result<(), KeepError> {
+    async fn publish(&self, record: &CheckpointRecord, stop: &watch::Receiver<bool>) -> Result<(), KeepError> {
         self.keep(record).await?;
-        tiles::publish(&self.log, &*self.depot, &self.timeline, record.size).await?;
+        tiles::publish(&self.log, &*self.depot, &self.timeline, record.size, stop).await?;
         Ok(())
     }
 }

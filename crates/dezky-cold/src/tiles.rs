@@ -10,6 +10,7 @@ use dezky_audit_core::ids::Seq;
 use dezky_audit_core::merkle::leaf_hash;
 use dezky_audit_core::merkle::tile::{BundleId, FULL_WIDTH, TileId, encode_bundle, encode_tile};
 use dezky_store::{ReadLimit, Swap};
+use tokio::sync::watch;
 
 use crate::depot::{Content, Depot, DepotError, InvalidKey, ObjectKey};
 use crate::timeline::{Timeline, TimelineError};
@@ -42,13 +43,19 @@ pub enum PublishError {
     Missing { tile: String },
 }
 
-/// Publishes what is full in the tree of `size` leaves, and was not published before.
-pub(crate) async fn publish(log: &AuditLog, depot: &dyn Depot, timeline: &Timeline, size: u64) -> Result<(), PublishError> {
+/// Publishes what is full in the tree of `size` leaves, and was not published before, or some of it when `stop` becomes true.
+pub(crate) async fn publish(
+    log: &AuditLog,
+    depot: &dyn Depot,
+    timeline: &Timeline,
+    size: u64,
+    stop: &watch::Receiver<bool>,
+) -> Result<(), PublishError> {
     let store = log.store();
     let noted = store.bookmark(PUBLISHED).await?;
     let mut version = noted.as_ref().map_or(0, |noted| noted.version);
     let mut next = noted.and_then(|noted| noted.value.parse::<u64>().ok()).unwrap_or(0) / WIDTH;
-    while (next + 1) * WIDTH <= size {
+    while (next + 1) * WIDTH <= size && !*stop.borrow() {
         let bundle = BundleId::new(next, FULL_WIDTH).ok_or(PublishError::Mismatch { seq: next * WIDTH + 1 })?;
         let hashes = entries(log, Some(timeline), bundle).await?;
         put(depot, &bundle.to_string(), encode_bundle(&hashes)).await?;

@@ -195,7 +195,8 @@ impl Timeline {
     }
 
     async fn document(&self, entry: &Entry) -> Result<BatchDocument, StoreError> {
-        let unknown = || StoreError::Corrupt { what: format!("the record of the batch that begins at {}", entry.start), source: None };
+        let unknown =
+            || StoreError::Corrupt { what: format!("the record of the batch that begins at {}", entry.start), source: None };
         let record = self.store().batches(entry.start..=entry.start, 1).await?.into_iter().next().ok_or_else(unknown)?;
         BatchDocument::read(&record).filter(|document| document.start_seq == entry.start).ok_or_else(unknown)
     }

@@ -239,7 +239,9 @@ mod tests {
     fn names_that_operators_know_stay() {
         let variables: BTreeSet<_> = SETTINGS.iter().map(Setting::variable).collect();
         assert_eq!(variables.len(), SETTINGS.len());
-        for known in ["AUDIT_HOT_RETENTION_DAYS", "ARCHIVE_ENABLED", "AUDIT_COLD_BUCKET", "AUDIT_COLD_ACCESS_KEY", "AUDIT_COLD_SSE"] {
+        for known in
+            ["AUDIT_HOT_RETENTION_DAYS", "ARCHIVE_ENABLED", "AUDIT_COLD_BUCKET", "AUDIT_COLD_ACCESS_KEY", "AUDIT_COLD_SSE"]
+        {
             assert!(variables.contains(known), "{known}");
         }
         for known in ["AUDIT_SIGNING_KEY", "AUDIT_LOG_ORIGIN", "AUDIT_DATA_DIR", "AUDIT_HTTP_TRUSTED_PROXIES", "MONGODB_URI"] {

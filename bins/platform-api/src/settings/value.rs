@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use dezky_api::BootstrapToken;
+use dezky_audit::KnownCheckpoint;
 use dezky_audit_core::source::stalwart::AllowList;
 use dezky_ingest::webhook::SignatureKey;
 use ipnet::IpNet;
@@ -144,9 +145,12 @@ pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(network).collect()
 }
 
-/// The contents of files, commas between their names.
-pub(super) fn files(text: &str) -> Result<Vec<String>, String> {
-    let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}"));
+/// Notes in files, commas between their names.
+pub(super) fn checkpoints(text: &str) -> Result<Vec<KnownCheckpoint>, String> {
+    let read = |path: &str| match std::fs::read_to_string(path) {
+        Ok(note) => Ok(KnownCheckpoint { note, from: path.to_owned() }),
+        Err(error) => Err(format!("{path} cannot be read: {error}")),
+    };
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(read).collect()
 }
 

@@ -251,5 +251,6 @@ fn not_a_seq(place: &str) -> Problem {
 }
 
 fn no_such_batch(start: u64) -> Problem {
-    Problem::new(Code::NoSuchBatch, format!("no batch begins at event {start}")).hint("GET /audit/archives names those that there are")
+    Problem::new(Code::NoSuchBatch, format!("no batch begins at event {start}"))
+        .hint("GET /audit/archives names those that there are")
 }

@@ -1,5 +1,7 @@
 //! `POST /audit/checkpoint`, `GET /audit/checkpoint/latest`, `GET /audit/checkpoints/{size}`.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use dezky_audit::{Act, ActBy, CheckpointRecord, Reason};
@@ -13,7 +15,10 @@ use super::{RawJson, Text, json};
 use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, chain};
+
+/// How long the archives may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The record kept beside a note (log format, section 5).
 #[derive(Serialize)]
@@ -48,7 +53,16 @@ pub(crate) async fn take(State(app): State<App>, OnBehalf(acting): OnBehalf) -> 
         // While it waits in the spool, the log is away anyway.
         app.log.record_act(Act::CheckpointForced, by).await;
     }
-    written(&app.log.checkpoint(Reason::Manual).await?)
+    let record = app.log.checkpoint(Reason::Manual).await?;
+    if let Some(cold) = &app.cold {
+        // It counts as it is; beside the archives it follows when they are back.
+        match tokio::time::timeout(PATIENCE, cold.publish(&record)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(cause = chain(&error), "a checkpoint is not published beside the archives"),
+            Err(_) => tracing::warn!("a checkpoint is not published beside the archives: there was no answer"),
+        }
+    }
+    written(&record)
 }
 
 pub(crate) async fn latest(State(app): State<App>, _: Caller) -> Result<RawJson<Vec<u8>>, Problem> {

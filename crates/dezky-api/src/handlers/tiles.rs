@@ -15,7 +15,9 @@ use crate::problem::{Code, Problem};
 
 /// The newest signed note.
 pub(crate) async fn checkpoint(State(app): State<App>, _: Caller) -> Result<Text, Problem> {
-    let none = || Problem::new(Code::NoSuchCheckpoint, "nothing was signed yet").hint("sign the log as it is now: POST /audit/checkpoint");
+    let none = || {
+        Problem::new(Code::NoSuchCheckpoint, "nothing was signed yet").hint("sign the log as it is now: POST /audit/checkpoint")
+    };
     Ok(Text(app.log.latest_checkpoint().await?.ok_or_else(none)?.note))
 }
 
@@ -29,8 +31,9 @@ pub(crate) async fn tile(State(app): State<App>, _: Caller, Path(path): Path<Str
         let timeline = app.cold.as_ref().map(dezky_cold::Cold::timeline);
         return Ok(octets(encode_bundle(&entries(&app.log, timeline, bundle).await?)));
     }
-    let wanted: TileId =
-        path.parse().map_err(|error: dezky_audit_core::ids::InvalidId| Problem::new(Code::InvalidParameter, format!("the path is {error}")))?;
+    let wanted: TileId = path.parse().map_err(|error: dezky_audit_core::ids::InvalidId| {
+        Problem::new(Code::InvalidParameter, format!("the path is {error}"))
+    })?;
     let there = TileId::of_tree(wanted.level(), wanted.index(), size).filter(|tile| tile.width() >= wanted.width());
     there.ok_or_else(|| no_such_tile(&path, size))?;
     let hashes = app.log.store().tile(wanted.level(), wanted.index()).await?.unwrap_or_default();

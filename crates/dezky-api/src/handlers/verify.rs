@@ -30,7 +30,8 @@ pub(crate) async fn run(State(app): State<App>, caller: Caller, parameters: Para
         None | Some("false") => app.log.verify(VerifyOptions { from, max_findings: None }).await?,
         Some("true") if from.is_none() => app.archives()?.verify(MAX_FINDINGS).await?,
         Some("true") => {
-            let problem = Problem::new(Code::InvalidParameter, "parameter 'from': the archives are verified from their beginning");
+            let problem =
+                Problem::new(Code::InvalidParameter, "parameter 'from': the archives are verified from their beginning");
             return Err(problem.hint("leave out 'from', or 'archives'"));
         }
         Some(_) => return Err(Problem::new(Code::InvalidParameter, "parameter 'archives': neither true nor false")),

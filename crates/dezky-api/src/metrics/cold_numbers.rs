@@ -37,6 +37,10 @@ fn write(now: &Figures, out: &mut Writer<'_>) -> fmt::Result {
     out.gauge("archived_gzip_bytes", "Bytes of their objects", now.archived_gzip_bytes)?;
     let Some((ended, done)) = now.last_run else { return Ok(()) };
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 stay below 2^53")]
-    out.seconds("last_archiving_timestamp_seconds", "When the last run of the archiver ended", Some(ended.unix_ms() as f64 / 1e3))?;
+    out.seconds(
+        "last_archiving_timestamp_seconds",
+        "When the last run of the archiver ended",
+        Some(ended.unix_ms() as f64 / 1e3),
+    )?;
     out.gauge("last_archiving_failed", "Whether it was ended by an error", u64::from(!done))
 }

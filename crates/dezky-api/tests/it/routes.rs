@@ -5,8 +5,14 @@ use crate::served::{Answer, Served};
 
 /// A path that the route matches.
 pub(crate) fn example(path: &str) -> String {
-    let path = path.replace("{source}", "stalwart").replace("{startSeq}", "1");
-    path.replace("{seq}", "1").replace("{size}", "1").replace("{slug}", "acme").replace("{key}", "f").replace("{id}", "u")
+    path.replace("{seq}", "1")
+        .replace("{source}", "stalwart")
+        .replace("{startSeq}", "1")
+        .replace("{*path}", "0/000")
+        .replace("{size}", "1")
+        .replace("{slug}", "acme")
+        .replace("{key}", "f")
+        .replace("{id}", "u")
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dezky_audit::{AuditLog, Config, HmacSecret, OpenError, Reason, RecordError, Store};
+use dezky_audit::{AuditLog, Config, HmacSecret, KnownCheckpoint, OpenError, Reason, RecordError, Store};
 use dezky_audit_core::note::KeyAlgorithm;
 use dezky_store::memory::MemoryStore;
 use tempfile::TempDir;
@@ -188,7 +188,10 @@ async fn a_store_that_is_behind_its_checkpoint_is_refused_with_both_sizes() {
     let old = truncated(&*scratch.store, 2).await;
     assert!(matches!(refused(config(scratch.dir.path()), &old).await, OpenError::Behind { size: 2, signed: 3, .. }));
     fs::remove_file(scratch.dir.path().join("keys/checkpoint.note")).unwrap();
-    let given = Config { known_checkpoints: vec![record.note.clone()], ..config(scratch.dir.path()) };
+    let given = Config {
+        known_checkpoints: vec![KnownCheckpoint { note: record.note.clone(), from: "a drawer".to_owned() }],
+        ..config(scratch.dir.path())
+    };
     assert!(matches!(refused(given, &old).await, OpenError::Behind { size: 2, signed: 3, .. }));
 
     // As many events, but others.

@@ -116,35 +116,65 @@ impl FolderDepot {
         Ok(Put::Created)
     }
 
+    fn open_now(&self, key: &ObjectKey) -> io::Result<File> {
+        File::open(self.path(key)).map_err(|error| self.or_away(error))
+    }
+
+    fn look_now(&self, key: &ObjectKey) -> io::Result<fs::Metadata> {
+        fs::metadata(self.path(key)).map_err(|error| self.or_away(error))
+    }
+
+    /// An object that is not there is one thing, a folder that is not there another: what lies in it is not gone.
+    fn or_away(&self, error: io::Error) -> io::Error {
+        let away = error.kind() == ErrorKind::NotFound && !self.root.is_dir();
+        if away { io::Error::new(ErrorKind::NotConnected, error) } else { error }
+    }
+
     fn list_now(&self, prefix: &str, after: Option<&ObjectKey>, limit: usize) -> io::Result<Vec<Entry>> {
         // Everything that the prefix names lies in the folder that it names, or below.
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut found = Vec::new();
         if folder.is_empty() || ObjectKey::new(folder).is_ok() {
-            self.list_below(folder, &mut found)?;
+            self.list_below(folder, &Wanted { prefix, after: after.map_or("", ObjectKey::as_str), limit }, &mut found)?;
         }
-        found.retain(|entry| entry.key.as_str().starts_with(prefix) && after.is_none_or(|after| entry.key > *after));
-        found.sort_by(|a, b| a.key.cmp(&b.key));
-        found.truncate(limit);
         Ok(found)
     }
 
-    /// What is no object's name, such as the folder of temporary files, is left out.
-    fn list_below(&self, folder: &str, found: &mut Vec<Entry>) -> io::Result<()> {
-        let entries = match fs::read_dir(self.root.join(folder)) {
+    /// In the order of names, as far as is wanted. What is no object's name, such as the folder of temporary files, is left out.
+    fn list_below(&self, folder: &str, wanted: &Wanted<'_>, found: &mut Vec<Entry>) -> io::Result<()> {
+        let entries = match fs::read_dir(self.root.join(folder)).map_err(|error| self.or_away(error)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             entries => entries?,
         };
+        let mut names = Vec::new();
         for entry in entries {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let name = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             let Ok(key) = ObjectKey::new(name) else { continue };
-            let metadata = entry.metadata()?;
-            if metadata.is_dir() {
-                self.list_below(key.as_str(), found)?;
-            } else if metadata.is_file() {
-                found.push(Entry { key, size: metadata.len() });
+            if entry.file_type()?.is_dir() {
+                let inside = format!("{key}/");
+                if wanted.may_lie_in(&inside) {
+                    names.push((inside, key, None));
+                }
+            } else if wanted.admits(key.as_str()) {
+                names.push((key.to_string(), key, Some(entry)));
+            }
+        }
+        // What lies in a folder begins with its name and a slash, and so sorts among its neighbours.
+        names.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+        for (_, key, entry) in names {
+            if found.len() >= wanted.limit {
+                break;
+            }
+            match entry {
+                None => self.list_below(key.as_str(), wanted, found)?,
+                Some(entry) => {
+                    let metadata = entry.metadata()?;
+                    if metadata.is_file() {
+                        found.push(Entry { key, size: metadata.len() });
+                    }
+                }
             }
         }
         Ok(())
@@ -178,7 +208,7 @@ impl Depot for FolderDepot {
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Body>, DepotError> {
         let wanted = key.clone();
-        let opened = self.blocking(move |depot| File::open(depot.path(&wanted))).await;
+        let opened = self.blocking(move |depot| depot.open_now(&wanted)).await;
         match opened.unwrap_or_else(|| Err(ending())) {
             Ok(file) => Ok(Some(Box::new(file))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -188,7 +218,7 @@ impl Depot for FolderDepot {
 
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, DepotError> {
         let wanted = key.clone();
-        let looked = self.blocking(move |depot| fs::metadata(depot.path(&wanted))).await;
+        let looked = self.blocking(move |depot| depot.look_now(&wanted)).await;
         match looked.unwrap_or_else(|| Err(ending())) {
             Ok(metadata) => Ok(metadata.is_file().then_some(metadata.len())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -214,6 +244,25 @@ impl FolderDepot {
     }
 }
 
+/// What is asked of a listing.
+struct Wanted<'a> {
+    prefix: &'a str,
+    after: &'a str,
+    limit: usize,
+}
+
+impl Wanted<'_> {
+    fn admits(&self, key: &str) -> bool {
+        key.starts_with(self.prefix) && key > self.after
+    }
+
+    /// Whether a folder, named with its slash, may hold what is wanted.
+    fn may_lie_in(&self, inside: &str) -> bool {
+        let named = inside.starts_with(self.prefix) || self.prefix.starts_with(inside);
+        named && (self.after < inside || self.after.starts_with(inside))
+    }
+}
+
 enum PutFault {
     Io(io::Error),
     Checksum(Hash),
@@ -230,6 +279,7 @@ fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::PermissionDenied => "give the service's user the right to read and write in this folder",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that disk",
+        ErrorKind::NotConnected => "the folder is not there: mount it, or put it back",
         ErrorKind::ReadOnlyFilesystem => "mount that file system for writing",
         ErrorKind::Unsupported => "use a file system that knows hard links",
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "a file is where a folder should be: move it away",

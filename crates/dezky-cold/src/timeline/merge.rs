@@ -51,7 +51,10 @@ fn first_place(entry: &Entry, query: &Query) -> Option<Key> {
     let (since, until) = (query.filter.since, query.filter.until);
     let within = |(first, last): &(Timestamp, Timestamp)| {
         let first = since.map_or(*first, |since| since.max(*first)).unix_ms();
-        let last = until.map_or(Some(last.unix_ms()), |until| Some(until.unix_ms().checked_sub(1)?.min(last.unix_ms())))?;
+        let last = match until {
+            Some(until) => until.unix_ms().checked_sub(1)?.min(last.unix_ms()),
+            None => last.unix_ms(),
+        };
         let (first, last) = (Timestamp::from_unix_ms(first)?, Timestamp::from_unix_ms(last)?);
         (first <= last).then_some((first, last))
     };

@@ -73,9 +73,7 @@ impl Volume {
         let after = query.after.as_ref().map(key_of);
         let behind = |index: &u32| after.is_none_or(|after| place(*index) > after);
         let mut in_order: Box<dyn Iterator<Item = &u32>> = match query.order {
-            Order::Ascending => {
-                Box::new(self.by_time[self.by_time.partition_point(|index| !behind(index))..].iter())
-            }
+            Order::Ascending => Box::new(self.by_time[self.by_time.partition_point(|index| !behind(index))..].iter()),
             Order::Descending => Box::new(self.by_time[..self.by_time.partition_point(behind)].iter().rev()),
         };
         let limit = query.limit.clamp(1, MAX_LIMIT);

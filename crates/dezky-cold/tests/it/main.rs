@@ -24,3 +24,5 @@ mod working;
 
 // The log read through both tiers: lists, single events, exports, proofs; without the depot, and with a changed object.
 mod reading;
+// Checkpoints beside the archives.
+mod publishing;
