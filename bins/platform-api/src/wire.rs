@@ -96,8 +96,10 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
         let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
         workers.stop().await;
-        if let Some(cold) = cold {
-            cold.stop().await;
+        if let Some(cold) = cold
+            && tokio::time::timeout(drain_time, cold.stop()).await.is_err()
+        {
+            tracing::warn!("archiving is cut off; every event stays readable, and the next run goes on from there");
         }
         platform.shutdown(drain_time).await;
         log.shutdown(drain_time).await
