@@ -21,7 +21,7 @@ pub(crate) async fn stream(State(app): State<App>, caller: Caller, parameters: P
     let place = std::sync::Arc::clone(&app.exports).try_acquire_owned().map_err(full)?;
     let mut export = match &app.cold {
         Some(cold) => Running::Both(cold.timeline().export(caller.scope, filter).await?),
-        None => Running::Hot(app.log.export(caller.scope, filter).await?),
+        None => Running::Hot(Box::new(app.log.export(caller.scope, filter).await?)),
     };
     let size = export.checkpoint().size;
     let file = file_name(app.log.origin().as_str(), size);
@@ -46,7 +46,7 @@ pub(crate) async fn stream(State(app): State<App>, caller: Caller, parameters: P
 
 /// An export of what there is: hot storage alone, or both tiers.
 enum Running {
-    Hot(Export),
+    Hot(Box<Export>),
     Both(TimelineExport),
 }
 
