@@ -1,6 +1,5 @@
 //! Where archives go, and what an operator does with them beside serving.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,10 @@ use anyhow::Context as _;
 use dezky_audit::{AuditLog, Clock as _, KnownCheckpoint, SystemClock};
 use dezky_audit_core::time::Timestamp;
 use dezky_audit_core::verify::Trust;
-use dezky_cold::{ArchiveConfig, ArchiveReport, Cold, ColdConfig, Depot, FolderDepot, Limits, newest_checkpoint, restore_all};
+use dezky_cold::{
+    ArchiveConfig, ArchiveReport, Cold, ColdConfig, Depot, FolderDepot, Limits, S3Depot, S3Settings, newest_checkpoint,
+    restore_all,
+};
 use dezky_store::Identity;
 
 use crate::backend::Backend;
@@ -39,36 +41,8 @@ pub(crate) struct ColdSettings {
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     Folder(PathBuf),
-    Bucket(Box<Bucket>),
-}
-
-/// A bucket of any server that speaks S3.
-#[derive(Clone)]
-#[expect(dead_code, reason = "the depot of buckets reads them")]
-pub(crate) struct Bucket {
-    pub(crate) bucket: String,
-    pub(crate) endpoint: Option<String>,
-    pub(crate) region: Option<String>,
-    /// Access key and secret key.
-    pub(crate) keys: Option<(String, String)>,
-    pub(crate) prefix: Option<String>,
-    pub(crate) sse: bool,
-    pub(crate) lock: Option<Lock>,
-}
-
-/// How long, and how firmly, objects are locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lock {
-    pub(crate) days: u32,
-    pub(crate) compliance: bool,
-    /// Whether parts go there withheld only.
-    pub(crate) parts_withheld: bool,
-}
-
-impl fmt::Debug for Bucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bucket").field("bucket", &self.bucket).field("endpoint", &self.endpoint).finish_non_exhaustive()
-    }
+    /// On any server that speaks S3.
+    Bucket(Box<S3Settings>),
 }
 
 /// The depot that the settings name; `None` where there is no place for archives.
@@ -77,10 +51,7 @@ pub(crate) async fn depot(settings: &Settings) -> anyhow::Result<Option<Arc<dyn 
     Ok(match settings.cold.place.clone().or_else(embedded) {
         None => None,
         Some(Place::Folder(path)) => Some(Arc::new(FolderDepot::open(path).await?)),
-        Some(Place::Bucket(bucket)) => anyhow::bail!(
-            "cold.bucket ({}) is set, but this build does not know buckets; archive into a folder with AUDIT_COLD_DIR",
-            bucket.bucket
-        ),
+        Some(Place::Bucket(settings)) => Some(Arc::new(S3Depot::open(*settings).await?)),
     })
 }
 

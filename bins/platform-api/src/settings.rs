@@ -17,11 +17,13 @@ use std::sync::Arc;
 
 use dezky_api::{BootstrapToken, HttpConfig, Limits};
 use dezky_audit::{CheckpointLimits, Config, HmacSecret, OpenError, SharedKeys};
+use dezky_cold::S3Settings;
+use dezky_cold::depot::{BucketSettings, Lock, S3Credentials};
 use dezky_ingest::authentik::{Client, Token};
 use dezky_ingest::bus::BusSettings;
 
 use crate::backend::DatabaseUri;
-use crate::cold::{Bucket, ColdSettings, Lock, Place};
+use crate::cold::{ColdSettings, Place};
 use crate::sources::SourceSettings;
 pub(crate) use generic::GenericSource;
 pub(crate) use given::Given;
@@ -159,7 +161,7 @@ impl Settings {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "# {name} in the environment is no setting of this program and means nothing here");
         }
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             let _ = match given.get(setting.key) {
                 Some(_) if setting.secret => writeln!(text, "# {} = (hidden)  # {}", setting.key, given.place(setting.key)),
                 Some(value) => writeln!(text, "{} = {:?}  # {}", setting.key, value, given.place(setting.key)),
@@ -212,24 +214,24 @@ fn archives(given: &Given) -> Result<Option<Place>, SettingError> {
     if folder.is_some() {
         return Err(wrong("cold.dir", "AUDIT_COLD_BUCKET is set too; set one of them"));
     }
-    let keys = match (given.optional("cold.access_key", text)?, given.optional("cold.secret_key", text)?) {
-        (Some(access), Some(secret)) => Some((access, secret)),
+    let credentials = match (given.optional("cold.access_key", text)?, given.optional("cold.secret_key", text)?) {
+        (Some(access_key), Some(secret_key)) => Some(S3Credentials { access_key, secret_key }),
         (None, None) => None,
         (Some(_), None) => return Err(wrong("cold.access_key", "AUDIT_COLD_SECRET_KEY is not set; set both or none")),
         (None, Some(_)) => return Err(wrong("cold.secret_key", "AUDIT_COLD_ACCESS_KEY is not set; set both or none")),
     };
-    let compliance = given.required("cold.lock_mode", value::lock_mode)?;
-    let parts_withheld = given.optional("cold.lock_parts", value::lock_parts)?.is_some();
+    let mode = given.required("cold.lock_mode", value::lock_mode)?;
     let days = given.optional("cold.lock_days", value::positive)?;
-    Ok(Some(Place::Bucket(Box::new(Bucket {
-        bucket,
+    let bucket = BucketSettings {
         endpoint: given.optional("cold.endpoint", text)?,
         region: given.optional("cold.region", text)?,
-        keys,
-        prefix: given.optional("cold.prefix", text)?,
-        sse: given.required("cold.sse", value::yes_or_no)?,
-        lock: days.map(|days| Lock { days, compliance, parts_withheld }),
-    }))))
+        credentials,
+        encrypt: given.required("cold.sse", value::yes_or_no)?,
+        lock: days.map(|days| Lock { days, mode }),
+        ..BucketSettings::new(bucket, given.optional("cold.prefix", text)?.unwrap_or_default())
+    };
+    let lock_parts = given.optional("cold.lock_parts", value::lock_parts)?;
+    Ok(Some(Place::Bucket(Box::new(S3Settings { bucket, lock_parts }))))
 }
 
 /// Both the address and the token, or neither.

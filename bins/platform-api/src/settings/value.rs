@@ -10,6 +10,7 @@ use std::time::Duration;
 use dezky_api::BootstrapToken;
 use dezky_audit::KnownCheckpoint;
 use dezky_audit_core::source::stalwart::AllowList;
+use dezky_cold::depot::{LockMode, LockedParts};
 use dezky_ingest::webhook::SignatureKey;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
@@ -69,18 +70,22 @@ pub(super) fn hour(text: &str) -> Result<u8, String> {
     text.parse().ok().filter(|hour| *hour < 24).ok_or_else(|| "not an hour of the day, 0 to 23".to_owned())
 }
 
-/// Whether nobody at all can lift a lock.
-pub(super) fn lock_mode(text: &str) -> Result<bool, String> {
+/// Who can lift a lock: nobody, or some.
+pub(super) fn lock_mode(text: &str) -> Result<LockMode, String> {
     match text.to_ascii_lowercase().as_str() {
-        "compliance" => Ok(true),
-        "governance" => Ok(false),
+        "compliance" => Ok(LockMode::Compliance),
+        "governance" => Ok(LockMode::Governance),
         _ => Err("neither compliance nor governance".to_owned()),
     }
 }
 
 /// In what form parts go where they can never be erased.
-pub(super) fn lock_parts(text: &str) -> Result<(), String> {
-    if text == "withheld" { Ok(()) } else { Err("not 'withheld', the only form in which parts may be locked".to_owned()) }
+pub(super) fn lock_parts(text: &str) -> Result<LockedParts, String> {
+    if text == "withheld" {
+        Ok(LockedParts::Withheld)
+    } else {
+        Err("not 'withheld', the only form in which parts may be locked".to_owned())
+    }
 }
 
 /// `true` or `false`.
