@@ -1,5 +1,5 @@
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -177,6 +177,7 @@ fn target() -> PathBuf {
 }
 
 fn axe() -> PathBuf {
-    let servers = std::env::var_os("DEZKY_TEST_SERVERS").map_or_else(|| target().join("test-servers"), PathBuf::from);
+    let fetched = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-servers");
+    let servers = std::env::var_os("DEZKY_TEST_SERVERS").map_or_else(fetched, PathBuf::from);
     servers.join("axe/node_modules/axe-core/axe.min.js")
 }

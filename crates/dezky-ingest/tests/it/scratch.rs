@@ -85,11 +85,17 @@ impl Scratch {
         self.events().await.iter().filter_map(id).collect()
     }
 
-    /// The log verifies.
+    /// The log verifies, and ends.
     pub(crate) async fn finish(self) {
+        // The store works on threads of its own, for which a paused clock does not wait: it would jump to the shutdown's deadline. For
+        // a task that blocks it does.
+        let (done, held) = std::sync::mpsc::channel::<()>();
+        let held = tokio::task::spawn_blocking(move || held.recv().is_ok());
         let verification = self.log.verify(VerifyOptions::default()).await.unwrap();
         assert_eq!(verification.exit_code, 0, "{}", verification.json);
         assert!(self.log.shutdown(Duration::from_secs(30)).await.complete);
+        drop(done);
+        assert!(!held.await.unwrap());
     }
 }
 
