@@ -41,6 +41,9 @@ mod evidence;
 // Tenants, partners, flags, users: changes and what the log says of them.
 mod platform;
 
+// A browser as far as it matters to the console.
+mod browser;
+
 // The console: who gets in, what pages let in, what forms change, what a tenant auditor sees.
 mod pages;
 
