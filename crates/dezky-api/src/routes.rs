@@ -147,6 +147,8 @@ pub const PAGES: &[Route] = &[
     route(Operator, Prompt, Method::POST, "/trust/checkpoint", |m| on(m, console::trust::checkpoint)),
     route(Auditor, Prompt, Method::GET, "/sources", |m| on(m, console::sources::show)),
     route(Auditor, Prompt, Method::GET, "/cold", |m| on(m, console::cold::show)),
+    route(Operator, Long, Method::POST, "/cold/run", |m| on(m, console::cold::run)),
+    route(Operator, Long, Method::POST, "/cold/{startSeq}/restore", |m| on(m, console::cold::restore)),
     route(Operator, Prompt, Method::GET, "/platform/{kind}", |m| on(m, console::platform::list)),
     route(Operator, Upload, Method::POST, "/platform/{kind}", |m| on(m, console::platform::create)),
     route(Operator, Prompt, Method::GET, "/platform/{kind}/{key}", |m| on(m, console::platform::show)),

@@ -23,7 +23,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 
 impl App {
     /// Cold storage, where there is any.
-    pub(super) fn archives(&self) -> Result<&Cold, Problem> {
+    pub(crate) fn archives(&self) -> Result<&Cold, Problem> {
         let none = || {
             Problem::new(Code::NoArchives, "this log has no place for archives")
                 .hint("several processes share one: set AUDIT_COLD_BUCKET, or AUDIT_COLD_DIR to a folder that all of them have")
@@ -178,7 +178,7 @@ pub(crate) async fn list(State(app): State<App>, _: Caller, parameters: Paramete
 
 /// One batch, by its first event.
 pub(crate) async fn get(State(app): State<App>, _: Caller, Path(start): Path<String>) -> Result<RawJson<Vec<u8>>, Problem> {
-    let start = parse_decimal(&start).ok_or_else(|| not_a_seq("the path"))?;
+    let start = start_seq(&start)?;
     let batch = app.archives()?.batch(start).await?.ok_or_else(|| no_such_batch(start))?;
     json(&shown(batch, &app.log.store().hot().await?))
 }
@@ -198,13 +198,22 @@ pub(crate) async fn restore(
     Path(start): Path<String>,
     parameters: Parameters,
 ) -> Result<RawJson<Vec<u8>>, Problem> {
-    let start = parse_decimal(&start).ok_or_else(|| not_a_seq("the path"))?;
-    let days = parameters.only("days")?.map_or(Some(DAYS), |days| parse_decimal(&days));
-    let wrong = || Problem::new(Code::InvalidParameter, format!("parameter 'days': 1 to {MAX_DAYS}"));
-    let days = days.filter(|days| (1..=MAX_DAYS).contains(days)).ok_or_else(wrong)?;
-    let until = Timestamp::from_unix_ms(SystemClock.now().unix_ms() + days * DAY_MS).ok_or_else(wrong)?;
+    let (start, until) = (start_seq(&start)?, restored_until(parameters.only("days")?.as_deref())?);
     let event_count = app.archives()?.restore(start, until).await?;
     json(&Restored { start_seq: start, event_count, until: until.to_string() })
+}
+
+/// The batch that a path names by its first event.
+pub(crate) fn start_seq(text: &str) -> Result<u64, Problem> {
+    parse_decimal(text).ok_or_else(|| not_a_seq("the path"))
+}
+
+/// When a restored batch leaves again that is wanted for so many days.
+pub(crate) fn restored_until(days: Option<&str>) -> Result<Timestamp, Problem> {
+    let wrong = || Problem::new(Code::InvalidParameter, format!("parameter 'days': 1 to {MAX_DAYS}"));
+    let days = days.map_or(Some(DAYS), parse_decimal);
+    let days = days.filter(|days| (1..=MAX_DAYS).contains(days)).ok_or_else(wrong)?;
+    Timestamp::from_unix_ms(SystemClock.now().unix_ms() + days * DAY_MS).ok_or_else(wrong)
 }
 
 /// The last event that lies in an archive.

@@ -47,6 +47,9 @@ mod browser;
 // The console: who gets in, what pages let in, what forms change, what a tenant auditor sees.
 mod pages;
 
+// The console on a log whose events were archived, and when the archive is away.
+mod archived_pages;
+
 // Errors, each as it is sent.
 mod problems;
 

@@ -6,6 +6,7 @@ use axum::Router;
 use dezky_api::internal::serve_router;
 use dezky_api::{App, Credentials, HttpConfig, Limits, Sources, Stopped};
 use dezky_audit::{AuditLog, Clock, Config, ManualClock, SystemClock};
+use dezky_cold::{ArchiveConfig, Cold, ColdConfig, FolderDepot};
 use dezky_platform::Platform;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -44,12 +45,21 @@ impl Served {
         (Self::started(HttpConfig::default(), Arc::clone(&clock) as _, dezky_api::router).await, clock)
     }
 
+    /// A server with archives in the folder `cold` of its own, for all that a checkpoint covers; nothing is archived by itself.
+    pub(crate) async fn archiving() -> Self {
+        Self::built(HttpConfig::default(), Arc::new(SystemClock), true, dezky_api::router).await
+    }
+
     /// The same server with other routes.
     pub(crate) async fn routed(config: HttpConfig, routes: impl FnOnce(App) -> Router) -> Self {
         Self::started(config, Arc::new(SystemClock), routes).await
     }
 
     async fn started(config: HttpConfig, clock: Arc<dyn Clock>, routes: impl FnOnce(App) -> Router) -> Self {
+        Self::built(config, clock, false, routes).await
+    }
+
+    async fn built(config: HttpConfig, clock: Arc<dyn Clock>, archiving: bool, routes: impl FnOnce(App) -> Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Config::in_dir(dir.path());
         settings.spool.limit = 2 * settings.spool.segment;
@@ -59,7 +69,8 @@ impl Served {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let platform = Platform::start(log.clone(), clock);
-        let app = App::with(log.clone(), platform, Sources::default(), None, credentials, config);
+        let cold = if archiving { Some(cold(&log, dir.path()).await) } else { None };
+        let app = App::with(log.clone(), platform, Sources::default(), cold, credentials, config);
         let router = routes(app.clone());
         let server = tokio::spawn(serve_router(listener, app, router, async {
             stopped.await.ok();
@@ -119,6 +130,13 @@ impl Served {
     pub(crate) async fn stopped(self) -> Stopped {
         self.server.await.unwrap()
     }
+}
+
+async fn cold(log: &AuditLog, dir: &Path) -> Cold {
+    let depot = FolderDepot::open(dir.join("cold")).await.unwrap();
+    let archive = ArchiveConfig { retention: Duration::ZERO, scratch: dir.to_owned(), ..ArchiveConfig::default() };
+    let config = ColdConfig { archive, alone: true, daily: false, hour: 3, cache_bytes: 1 << 20 };
+    Cold::start(log.clone(), Arc::new(depot), Arc::new(SystemClock), config).unwrap()
 }
 
 /// A service's token.
