@@ -17,7 +17,7 @@ use super::row::Row;
 use super::time;
 use super::visitor::Visitor;
 use crate::app::App;
-use crate::handlers::events::{no_such_event, parse_seq};
+use crate::handlers::events::{find, no_such_event, parse_seq};
 use crate::problem::Problem;
 use changes::{Change, changes};
 use proof::{Covered, Proof};
@@ -44,7 +44,7 @@ struct Event {
 
 pub(crate) async fn show(State(app): State<App>, visitor: Visitor, Path(seq): Path<String>) -> Result<Response, Problem> {
     let seq: Seq = parse_seq(&seq)?;
-    let stored = app.log.get(&visitor.caller.scope, seq).await?.ok_or_else(|| no_such_event(seq))?;
+    let stored = find(&app, &visitor.caller.scope, seq).await?.ok_or_else(|| no_such_event(seq))?;
     let line: Value = serde_json::from_slice(&stored.line).unwrap_or(Value::Null);
     let row = Row::of(&stored);
     let frame = Frame::of(&app, &visitor, Section::Timeline, format!("Event {seq}")).await?;
@@ -59,7 +59,7 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, Path(seq): Pa
         facts: facts(&line),
         changes: changes(&line),
         notes: notes(&line),
-        proof: Proof::of(&app, &visitor.caller.scope, seq, &line).await?,
+        proof: Proof::of(&app, seq, stored.line, &line).await?,
         pivots: pivots(&line),
         previous: (sees_all && seq.get() > 1).then(|| seq.get() - 1),
         next: (sees_all && seq.get() < size).then(|| seq.get() + 1),

@@ -55,6 +55,8 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
     let now = SystemClock.now();
     let filter = view.query(now)?.filter;
     let count = app.log.count(&visitor.caller.scope, &filter, COUNTING).await?;
+    // Only hot events are counted; the file will hold archived ones too.
+    let exact = count.exact && app.log.store().hot().await?.border == 0;
     let (since, until) = view.bounds(now);
     let mut pairs = view.filters().to_vec();
     pairs.extend(since.map(|at| ("since".to_owned(), at.to_string())));
@@ -78,7 +80,7 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
     page(&Export {
         frame: Frame::of(&app, &visitor, Section::Timeline, "Export").await?,
         n: time::grouped(count.n),
-        exact: count.exact,
+        exact,
         filters: view.filters().to_vec(),
         since: since.map(|at| at.to_string()).unwrap_or_default(),
         until: until.map(|at| at.to_string()).unwrap_or_default(),

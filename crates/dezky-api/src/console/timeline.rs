@@ -11,7 +11,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use dezky_audit::{Clock as _, SystemClock};
-use dezky_store::Page;
+use dezky_cold::{Listed, Reach};
+use dezky_store::{Hot, Page};
 
 pub(super) use range::Range;
 pub(super) use view::View;
@@ -24,6 +25,7 @@ use super::row::Row;
 use super::time;
 use super::visitor::Visitor;
 use crate::app::App;
+use crate::handlers::list::listed;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use choices::{Chip, Pill, Preset, chips, outcomes, pills, presets};
@@ -59,6 +61,10 @@ struct Timeline {
     /// Whether the page ended before its limit for want of time.
     partial: bool,
     empty: Option<Empty>,
+    /// How it went in the archive, where the page got there.
+    archives: Option<Reach>,
+    /// Whether all that is shown lies in the archive.
+    only_archived: bool,
     /// Whether the demonstration may be loaded.
     demonstrable: bool,
 }
@@ -79,7 +85,8 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
     };
     let query = view.query(now)?;
     let scope = &visitor.caller.scope;
-    let found = app.log.list(scope, &query).await?;
+    let Listed { page: found, archives } = listed(&app, scope, &query).await?;
+    let only_archived = archives == Some(Reach::Read) && only_archived(&found, &app.log.store().hot().await?);
     let counts = Counts::of(&app, scope, &view, &query, now).await?;
     let frame = Frame::of(&app, &visitor, Section::Timeline, "Timeline").await?;
     let is_first = view.cursor().is_none();
@@ -113,6 +120,14 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
         partial: out_of_time,
         demonstrable: unused && visitor.is_operator(),
         empty,
+        archives,
+        only_archived,
         frame,
     })
+}
+
+/// Whether there are events, and none of them is hot.
+fn only_archived(page: &Page, hot: &Hot) -> bool {
+    let is_hot = |seq: u64| seq > hot.border || hot.restored.iter().any(|back| back.range.contains(&seq));
+    !page.events.is_empty() && !page.events.iter().any(|event| is_hot(event.seq))
 }

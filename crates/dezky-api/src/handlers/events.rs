@@ -86,7 +86,7 @@ pub(crate) async fn get(State(app): State<App>, caller: Caller, Path(seq): Path<
 }
 
 /// The event, hot or archived.
-pub(super) async fn find(app: &App, scope: &Scope, seq: Seq) -> Result<Option<Stored>, Problem> {
+pub(crate) async fn find(app: &App, scope: &Scope, seq: Seq) -> Result<Option<Stored>, Problem> {
     Ok(match &app.cold {
         Some(cold) => cold.timeline().event(scope, seq).await?,
         None => app.log.get(scope, seq).await?,

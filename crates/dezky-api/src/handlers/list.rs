@@ -1,6 +1,7 @@
 //! `GET /audit`: a page of events.
 
 use axum::extract::State;
+use dezky_audit::{Query, Scope};
 use dezky_cold::{Listed, Reach};
 
 use super::{RawJson, write_event};
@@ -15,16 +16,21 @@ const LONG_BYTES: usize = 256 << 10;
 /// The events that match, each as it is stored, and where the next page begins.
 pub(crate) async fn page(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<RawJson<Vec<u8>>, Problem> {
     let query = parameters.into_query()?;
-    let listed = match &app.cold {
-        Some(cold) => cold.timeline().page(&caller.scope, &query).await?,
-        None => Listed { page: app.log.list(&caller.scope, &query).await?, archives: None },
-    };
+    let listed = listed(&app, &caller.scope, &query).await?;
     let length = listed.page.events.iter().map(|event| event.line.len()).sum::<usize>();
     if length > LONG_BYTES {
         let written = tokio::task::spawn_blocking(move || write(&listed, length));
         return written.await.map(RawJson).map_err(|error| Problem::internal(&error));
     }
     Ok(RawJson(write(&listed, length)))
+}
+
+/// The events that match, hot or archived.
+pub(crate) async fn listed(app: &App, scope: &Scope, query: &Query) -> Result<Listed, Problem> {
+    Ok(match &app.cold {
+        Some(cold) => cold.timeline().page(scope, query).await?,
+        None => Listed { page: app.log.list(scope, query).await?, archives: None },
+    })
 }
 
 /// `{"events": [the lines as they are], "nextCursor": text or null}`, and `"archives"` where the page reached into them.

@@ -1,3 +1,5 @@
+use std::fs;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -88,4 +90,51 @@ async fn without_a_place_nothing_is_archived_and_the_page_says_why() {
         "{page}"
     );
     assert!(browser.send("/cold/run", "").await.status.is_client_error());
+}
+
+#[tokio::test]
+async fn archived_events_are_listed_shown_and_proven() {
+    let served = signed().await;
+    let browser = Browser::operator(&served).await;
+    archive(&browser).await;
+    let list = browser.get("/?action=thing.made").await.text;
+    assert!(list.contains("/events/1") && list.contains("/events/2"), "{list}");
+    assert!(list.contains("All events of this page lie in the archive"), "{list}");
+    // Hot events are on the first page of everything.
+    assert!(!browser.get("/?range=all").await.text.contains("All events of this page lie in the archive"));
+    let event = browser.get("/events/1").await;
+    assert_eq!(event.status, StatusCode::OK, "{}", event.text);
+    assert!(event.text.contains("Covered by the checkpoint of size") && event.text.contains("thing.made"), "{}", event.text);
+    assert!(browser.get("/export?range=all").await.text.contains("at least"));
+    let token = served.make_token(json!({"name": "t", "role": "tenant-auditor", "tenants": ["acme"]})).await.token;
+    let acme = Browser::with(&served, &token).await;
+    assert_eq!(acme.get("/events/1").await.status, StatusCode::OK);
+    assert_eq!(acme.get("/events/2").await.status, StatusCode::NOT_FOUND);
+    let list = acme.get("/?action=thing.made").await.text;
+    assert!(list.contains("/events/1") && !list.contains("globex"), "{list}");
+}
+
+#[tokio::test]
+async fn an_archive_that_is_away_is_told_and_hides_nothing_else() {
+    let served = signed().await;
+    let browser = Browser::operator(&served).await;
+    archive(&browser).await;
+    served.record(&["thing.later"]).await;
+    let (cold, away) = (served.dir.path().join("cold"), served.dir.path().join("away"));
+    fs::rename(&cold, &away).unwrap();
+    // What is no folder can be read by nobody, and is not the same as an object that is gone.
+    fs::write(&cold, "").unwrap();
+    let list = browser.get("/?action=thing.*").await;
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text);
+    assert!(list.text.contains("thing.later") && list.text.contains("Archived events cannot be read now"), "{}", list.text);
+    assert!(!list.text.contains("That is all in this range"), "{}", list.text);
+    let none = browser.get("/?action=thing.made").await.text;
+    assert!(none.contains("Archived events cannot be read now") && !none.contains("No event matches"), "{none}");
+    let event = browser.get("/events/1").await;
+    assert_eq!(event.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(event.text.contains("archived events cannot be read now"), "{}", event.text);
+    fs::remove_file(&cold).unwrap();
+    fs::rename(&away, &cold).unwrap();
+    assert_eq!(browser.get("/events/1").await.status, StatusCode::OK);
+    assert!(!browser.get("/?action=thing.*").await.text.contains("cannot be read now"));
 }

@@ -1,6 +1,6 @@
 //! What binds an event to what was signed, as far as it can be told without signing anything for it.
 
-use dezky_audit::{ProveError, Scope};
+use dezky_audit::ProveError;
 use dezky_audit_core::ids::Seq;
 use dezky_audit_core::proof::TlogProof;
 use serde_json::Value;
@@ -28,26 +28,26 @@ pub(super) enum Covered {
 }
 
 impl Proof {
-    pub(super) async fn of(app: &App, scope: &Scope, seq: Seq, line: &Value) -> Result<Self, Problem> {
+    /// `stored` is the line as it is, wherever it lies; `line` what was read of it.
+    pub(super) async fn of(app: &App, seq: Seq, stored: Vec<u8>, line: &Value) -> Result<Self, Problem> {
         let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let stream = line.get("tenantSeq").and_then(Value::as_u64).map(|n| (text("tenantSlug"), n, text("tenantPrevHash")));
         let vkeys = app.log.keys().iter().map(|key| key.vkey.clone()).collect();
-        Ok(Self { hash: text("hash"), previous: text("prevHash"), stream, covered: covered(app, scope, seq).await?, vkeys })
+        Ok(Self { hash: text("hash"), previous: text("prevHash"), stream, covered: covered(app, seq, stored).await?, vkeys })
     }
 }
 
-async fn covered(app: &App, scope: &Scope, seq: Seq) -> Result<Covered, Problem> {
+async fn covered(app: &App, seq: Seq, stored: Vec<u8>) -> Result<Covered, Problem> {
     // Looking at a page signs nothing.
     let Some(newest) = app.log.latest_checkpoint().await?.filter(|newest| newest.size >= seq.get()) else {
         return Ok(Covered::NotYet);
     };
-    match app.log.proof(scope, seq).await {
-        Ok(Some(proof)) => {
+    match app.log.proof_of(seq, stored).await {
+        Ok(proof) => {
             let parsed = TlogProof::parse(proof.as_bytes()).map_err(|error| Problem::internal(&error))?;
             let path = parsed.path.iter().map(|hash| hash.to_hex()).collect();
             Ok(Covered::Yes { size: newest.size, at: newest.at.to_string(), path })
         }
-        Ok(None) => Ok(Covered::NotYet),
         Err(error @ ProveError::Mismatch { .. }) => Ok(Covered::Mismatch(error.to_string())),
         Err(error) => Err(error.into()),
     }

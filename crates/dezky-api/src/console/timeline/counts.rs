@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dezky_audit::Scope;
 use dezky_audit_core::time::Timestamp;
+use dezky_cold::{Listed, Reach};
 use dezky_store::projection::{Column, SearchRow};
 use dezky_store::query::{Clause, MAX_LIMIT, Test};
 use dezky_store::search::MAX_HOURLY_ROWS;
@@ -13,6 +14,7 @@ use dezky_store::{CountBy, Order, Query};
 use super::view::View;
 use crate::app::App;
 use crate::console::time::grouped;
+use crate::handlers::list::listed;
 use crate::problem::Problem;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -70,9 +72,9 @@ impl Counts {
     pub(super) async fn of(app: &App, scope: &Scope, view: &View, query: &Query, now: Timestamp) -> Result<Self, Problem> {
         let deadline = Instant::now() + BUDGET;
         let until = query.filter.until.unwrap_or(now).unix_ms().min(now.unix_ms());
-        let since = match query.filter.since {
-            Some(since) => since.unix_ms(),
-            None => oldest(app, scope).await?.unwrap_or(until),
+        let (since, reaches) = match query.filter.since {
+            Some(since) => (since.unix_ms(), true),
+            None => oldest(app, scope).await?.unwrap_or((until, true)),
         };
         let since = since.min(until);
         let clauses = query.filter.clauses();
@@ -101,16 +103,19 @@ impl Counts {
         }
         let hourly = moments.is_some();
         if !exact {
+            // Only hot events are looked at, of which an archived log has fewer than there are.
+            let hot = if app.log.store().hot().await?.border > 0 { " in hot storage" } else { "" };
             let sample = Sample::take(app, scope, query, deadline.max(Instant::now() + BUDGET / 2)).await?;
             basis.push(match sample.complete {
-                true => format!("counted over all {} matches", grouped(sample.seen)),
-                false => format!("counted over the newest {} matches", grouped(sample.seen)),
+                true => format!("counted over all {} matches{hot}", grouped(sample.seen)),
+                false => format!("counted over the newest {} matches{hot}", grouped(sample.seen)),
             });
             for (tally, sampled) in tallies.iter_mut().zip(sample.tallies) {
                 tally.get_or_insert(sampled);
             }
             moments.get_or_insert(sample.moments);
         }
+        let basis = basis.join("; the rest ");
         let facets =
             FACETS.iter().zip(tallies).map(|((_, _, name, label), tally)| facet(view, name, label, tally.unwrap_or_default()));
         Ok(Self {
@@ -119,7 +124,7 @@ impl Counts {
             from_ms: since,
             until_ms: until,
             hourly,
-            basis: basis.join("; the rest "),
+            basis: if reaches { basis } else { format!("from the oldest event in hot storage on; {basis}") },
         })
     }
 }
@@ -149,10 +154,13 @@ fn admits(clauses: &[Clause], column: Column, value: Option<&str>) -> bool {
         && !clauses.iter().any(|clause| clause.negated && holds(&clause.test))
 }
 
-async fn oldest(app: &App, scope: &Scope) -> Result<Option<u64>, Problem> {
+/// When the oldest event was; with `false` the oldest hot one, where the archive cannot be asked.
+async fn oldest(app: &App, scope: &Scope) -> Result<Option<(u64, bool)>, Problem> {
     let query = Query { order: Order::Ascending, limit: 1, ..Query::default() };
-    let page = app.log.list(scope, &query).await?;
-    Ok(page.events.first().map(|event| SearchRow::derive(event.seq, &event.line).at.unix_ms()))
+    let Listed { page, archives } = listed(app, scope, &query).await?;
+    let reaches = matches!(archives, None | Some(Reach::Read));
+    let page = if reaches { page } else { app.log.list(scope, &query).await? };
+    Ok(page.events.first().map(|event| (SearchRow::derive(event.seq, &event.line).at.unix_ms(), reaches)))
 }
 
 /// The store's hourly counts, read from the newest back, a few days at a time, as long as there is time.
