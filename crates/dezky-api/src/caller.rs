@@ -65,6 +65,14 @@ impl Caller {
         self.role == Role::Operator && self.person.is_none()
     }
 
+    /// The one tenant whose events they see, on whose timeline belongs what they do with them.
+    pub(crate) fn only_tenant(&self) -> Option<TenantSlug> {
+        match &self.scope {
+            Scope::Tenants(tenants) if tenants.len() == 1 => tenants.first().cloned(),
+            _ => None,
+        }
+    }
+
     /// Whether this is a service with a token of its own.
     pub(crate) fn is_service(&self) -> bool {
         self.person.is_none() && &*self.id != OPERATOR

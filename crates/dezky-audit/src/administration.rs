@@ -17,6 +17,8 @@ pub enum Act {
     CheckpointForced,
     /// Somebody logged in, by this way.
     Login { method: &'static str },
+    /// Somebody ended their session.
+    Logout,
     /// Credentials were not accepted, so often in this time, from these addresses: one event for all of them.
     LoginRefused { count: u64, since: Timestamp, until: Timestamp, addresses: Vec<String> },
     /// Somebody had no right to what they asked for.
@@ -42,6 +44,7 @@ impl Act {
         match self {
             Self::CheckpointForced => "audit.checkpoint_forced",
             Self::Login { .. } => "audit.login",
+            Self::Logout => "audit.logout",
             Self::LoginRefused { .. } => "audit.login_refused",
             Self::Denied { .. } => "audit.access_denied",
             Self::Viewed { .. } => "audit.viewed",
@@ -59,7 +62,7 @@ impl Act {
     fn metadata(self) -> Members {
         let text = |name: &str, text: &str| (name.to_owned(), Value::from(text));
         match self {
-            Self::CheckpointForced => Members::new(),
+            Self::CheckpointForced | Self::Logout => Members::new(),
             Self::Login { method } => vec![text("method", method)],
             Self::LoginRefused { count, since, until, addresses } => vec![
                 ("addresses".to_owned(), Value::Array(addresses.iter().map(|address| Value::from(address.as_str())).collect())),

@@ -3,6 +3,9 @@
 //! A session begins with a token, or with the code that `platform-api serve` prints: good once, for ten minutes, and from this
 //! machine only. The code comes in the fragment of the printed link, which no browser sends to a server and no proxy logs; a
 //! small script posts it.
+//!
+//! Who signed in or out, how and from where, is an event; tokens that were not accepted are counted where all are
+//! ([`crate::refusals`]).
 
 use std::net::IpAddr;
 
@@ -10,13 +13,15 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use dezky_platform::Role;
+use dezky_audit::{Act, ActBy};
+use dezky_platform::{Acting, Role};
 use http::header::{AUTHORIZATION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::assets;
 use super::form::Form;
 use super::page::{local, page_with, see};
+use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::authentication;
 use crate::caller::{Caller, Principal};
@@ -59,23 +64,25 @@ pub(crate) async fn begin(
     let next = local(form.get("next"));
     let secret = form.get("secret").unwrap_or_default();
     let is_here = peer.to_canonical().is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name));
-    let principal = if is_here && app.sessions.redeem(secret) {
-        Ok(Principal::operator())
+    let address = client.map(|Extension(ClientAddress(address))| address);
+    let entered = if is_here && app.sessions.redeem(secret) {
+        Ok(("code", Caller::try_from(Principal::operator()).map_err(|error| Problem::internal(&error))?))
     } else {
-        by_token(&app, secret, peer, client.map(|Extension(ClientAddress(address))| address)).await
+        by_token(&app, secret, peer, address).await.map(|caller| ("token", caller))
     };
-    match principal {
-        Ok(principal) => {
-            tell(&principal.id, None);
+    match entered {
+        Ok((method, caller)) => {
+            tracing::info!(principal = &*caller.id, method, "somebody signed in");
+            tell(&app, Act::Login { method }, &caller, &headers, address)?;
             // Only a page that came by TLS has such an origin.
             let secure = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
-            let cookie = app.sessions.open(principal, secure)?;
+            let cookie = app.sessions.open(Principal::from(&caller), secure)?;
             let mut response = see(next)?;
             response.headers_mut().insert(SET_COOKIE, cookie);
             Ok(response)
         }
         Err(problem) if matches!(problem.code(), Code::Unauthorized | Code::Forbidden) => {
-            tell("", Some(problem.told_to_the_log()));
+            tracing::warn!(reason = problem.told_to_the_log(), "a login was refused");
             let reason = "That was not accepted. A printed code is good once, for ten minutes, and in a browser on the same \
                           machine; otherwise paste the operator’s token.";
             shown(problem.code().status(), next, Some(reason))
@@ -85,7 +92,7 @@ pub(crate) async fn begin(
 }
 
 /// Whoever a token stands for, if they may read.
-async fn by_token(app: &App, token: &str, peer: IpAddr, address: Option<IpAddr>) -> Result<Principal, Problem> {
+async fn by_token(app: &App, token: &str, peer: IpAddr, address: Option<IpAddr>) -> Result<Caller, Problem> {
     let unreadable = |_| Problem::new(Code::Unauthorized, "the token has characters that none has");
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).map_err(unreadable)?);
@@ -93,22 +100,29 @@ async fn by_token(app: &App, token: &str, peer: IpAddr, address: Option<IpAddr>)
     if caller.role == Role::Recorder {
         return Err(Problem::new(Code::Forbidden, "a recorder reads nothing"));
     }
-    Ok(Principal::from(&caller))
+    Ok(caller)
 }
 
 /// Ends the session in this browser.
-pub(crate) async fn end(State(app): State<App>, _: Caller, session: Option<Extension<Session>>) -> Result<Response, Problem> {
+pub(crate) async fn end(
+    State(app): State<App>,
+    caller: Caller,
+    session: Option<Extension<Session>>,
+    client: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let mut response = see("/login")?;
     if let Some(Extension(session)) = session {
         response.headers_mut().insert(SET_COOKIE, app.sessions.end(&session)?);
+        tell(&app, Act::Logout, &caller, &headers, client.map(|Extension(ClientAddress(address))| address))?;
     }
     Ok(response)
 }
 
-/// Where every login and every refused one is told.
-fn tell(principal: &str, refused: Option<&str>) {
-    match refused {
-        None => tracing::info!(principal, "somebody signed in"),
-        Some(reason) => tracing::warn!(reason, "a login was refused"),
-    }
+/// Records it, on the timeline of the tenant that this is all about, if there is one. Nobody waits for it.
+fn tell(app: &App, act: Act, caller: &Caller, headers: &HeaderMap, address: Option<IpAddr>) -> Result<(), Problem> {
+    let Acting { actor_type, actor, client } = OnBehalf::itself(caller, headers, address)?;
+    let by = ActBy { actor_type, actor: Some(actor), client: Some(client), tenant: caller.only_tenant() };
+    drop(app.log.record_act(act, by));
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use dezky_audit::{Act, ActBy, Clock as _, Scope, SystemClock};
+use dezky_audit::{Act, ActBy, Clock as _, SystemClock};
 use dezky_platform::PlatformError;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -150,10 +150,7 @@ fn viewing(app: &App, rule: Rule, request: &Request) -> Option<(Act, ActBy)> {
         _ => Act::Viewed { route: request.uri().path().chars().take(MAX_QUERY).collect(), query },
     };
     // Who looked at a tenant's events is told on that tenant's timeline, where it is one only.
-    let tenant = match &caller.scope {
-        Scope::Tenants(tenants) if tenants.len() == 1 => tenants.first().cloned(),
-        _ => None,
-    };
+    let tenant = caller.only_tenant();
     let by = ActBy { actor_type: acting.actor_type, actor: Some(acting.actor), client: Some(acting.client), tenant };
     Some((act, by))
 }

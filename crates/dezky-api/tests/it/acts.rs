@@ -4,6 +4,7 @@ use dezky_api::{HttpConfig, Oidc, OidcConfig, RoleMap};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::browser::Browser;
 use crate::fake_issuer::{AUDIENCE, FakeIssuer, Signer};
 use crate::served::Served;
 
@@ -84,4 +85,28 @@ async fn that_a_person_looked_is_recorded_where_that_is_wanted() {
         ]
     );
     assert_eq!((&told[0]["actor"]["email"], &told[0]["tenantSlug"]), (&json!("zoe@example.eu"), &json!("acme")));
+}
+
+#[tokio::test]
+async fn who_signed_in_and_out_of_the_console_is_recorded() {
+    let served = Served::start().await;
+    let made = served.make_token(json!({"name": "t", "role": "tenant-auditor", "tenants": ["acme"]})).await;
+    let browser = Browser::with(&served, &made.token).await;
+    assert_eq!(browser.send("/logout", "").await.status, StatusCode::SEE_OTHER);
+    Browser::operator(&served).await;
+    // One that is refused is none.
+    assert_eq!(Browser::new(&served).post("/login", "secret=wrong").await.status, StatusCode::UNAUTHORIZED);
+    let told = events(&served, "action=audit.login&action=audit.logout", 3).await;
+    let by = json!(format!("token:{}", made.id));
+    let shown: Vec<_> = told.iter().map(|event| (event["action"].as_str().unwrap(), event["actor"]["id"].clone())).collect();
+    assert_eq!(shown, [("audit.login", by.clone()), ("audit.logout", by), ("audit.login", json!("operator"))]);
+    for event in &told {
+        assert_eq!((&event["outcome"], &event["source"]), (&json!("success"), &json!("audit")));
+        assert_eq!(event["client"]["ip"], "127.0.0.1");
+        assert!(!event.to_string().contains(&made.token));
+    }
+    assert_eq!((&told[0]["metadata"]["data"]["method"], &told[0]["tenantSlug"]), (&json!("token"), &json!("acme")));
+    assert_eq!(told[2]["tenantSlug"], Value::Null);
+    events(&served, "action=audit.login_refused", 1).await;
+    assert_eq!(events(&served, "action=audit.login", 2).await.len(), 2);
 }
