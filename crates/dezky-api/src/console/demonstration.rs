@@ -1,5 +1,7 @@
 //! A log with something in it, for those who look for the first time: a week of two invented tenants, through the real recorder.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use dezky_audit::{AuditLog, Scope};
@@ -62,7 +64,18 @@ pub async fn demonstrate(log: &AuditLog, now: dezky_audit_core::time::Timestamp)
     while drafts.peek().is_some() {
         log.record_batch(drafts.by_ref().take(BATCH).collect()).await?;
     }
+    copied(log).await;
     Ok(n)
+}
+
+/// Waits, though not for ever, until lists have what was recorded: whoever loads the demonstration looks at once.
+async fn copied(log: &AuditLog) {
+    for _ in 0..500 {
+        if log.store().gauges().uncopied_events == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The button on an empty log.

@@ -6,9 +6,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use dezky_audit::{
-    AuditLog, CheckpointRecord, Clock as _, PublishedKey, Reason, SystemClock, Verification, VerifyError, VerifyOptions,
-};
+use dezky_audit::{AuditLog, CheckpointRecord, Clock as _, PublishedKey, SystemClock, Verification, VerifyError, VerifyOptions};
 use dezky_audit_core::note::Note;
 use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
@@ -23,7 +21,9 @@ use super::page::{page, see};
 use super::time::{self, When, ago, grouped};
 use super::trust_card::{RunFinding, RunReport, Verdict, short_key};
 use super::visitor::Visitor;
+use crate::acting::OnBehalf;
 use crate::app::App;
+use crate::handlers::checkpoints::force;
 use crate::problem::Problem;
 
 /// Verifications that are listed.
@@ -158,8 +158,8 @@ fn advice(kind: &str) -> &'static str {
 }
 
 /// Signs the log as it is now.
-pub(crate) async fn checkpoint(State(app): State<App>, _: Visitor) -> Result<Response, Problem> {
-    app.log.checkpoint(Reason::Manual).await?;
+pub(crate) async fn checkpoint(State(app): State<App>, OnBehalf(acting): OnBehalf) -> Result<Response, Problem> {
+    force(&app, acting).await?;
     see("/trust")
 }
 

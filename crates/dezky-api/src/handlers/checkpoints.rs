@@ -43,9 +43,13 @@ fn written(record: &CheckpointRecord) -> Result<RawJson<Vec<u8>>, Problem> {
     })
 }
 
+pub(crate) async fn take(State(app): State<App>, OnBehalf(acting): OnBehalf) -> Result<RawJson<Vec<u8>>, Problem> {
+    written(&force(&app, acting).await?)
+}
+
 /// Signs the log as it is now; the newest checkpoint where nothing is new. That it was asked for is an event, which the checkpoint
 /// covers too: so asking again finds nothing new.
-pub(crate) async fn take(State(app): State<App>, OnBehalf(acting): OnBehalf) -> Result<RawJson<Vec<u8>>, Problem> {
+pub(crate) async fn force(app: &App, acting: Acting) -> Result<CheckpointRecord, Problem> {
     let (newest, head) = (app.log.latest_checkpoint().await?, app.log.store().head().await?);
     if newest.is_none_or(|newest| newest.size < head.size) {
         let Acting { actor_type, actor, client } = acting;
@@ -62,7 +66,7 @@ pub(crate) async fn take(State(app): State<App>, OnBehalf(acting): OnBehalf) -> 
             Err(_) => tracing::warn!("a checkpoint is not published beside the archives: there was no answer"),
         }
     }
-    written(&record)
+    Ok(record)
 }
 
 pub(crate) async fn latest(State(app): State<App>, _: Caller) -> Result<RawJson<Vec<u8>>, Problem> {

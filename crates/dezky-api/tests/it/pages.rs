@@ -78,6 +78,13 @@ async fn a_cookie_alone_changes_nothing() {
     assert_eq!((made.status, made.header("location")), (StatusCode::SEE_OTHER, "/platform/tenants/acme"), "{}", made.text);
     let by_script = browser.request(Method::POST, "/audit/checkpoint").header("x-csrf-token", &csrf).send().await.unwrap();
     assert_eq!(by_script.status(), StatusCode::OK);
+    // Nothing is new; once something is, whoever asks by the form is named as well.
+    let suspend = ("/platform/tenants/acme/suspend", "version=1", 1);
+    for (path, body, times) in [("/trust/checkpoint", "", 1), suspend, ("/trust/checkpoint", "", 2)] {
+        assert_eq!(browser.send(path, body).await.status, StatusCode::SEE_OTHER, "{path}");
+        let forced = served.get("/audit?action=audit.checkpoint_forced").await;
+        assert_eq!(forced.text.matches("\"action\":\"audit.checkpoint_forced\"").count(), times, "{}", forced.text);
+    }
     assert_eq!(browser.send("/logout", "").await.header("location"), "/login");
     // The cookie is over, wherever it was copied to.
     assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER);
