@@ -103,8 +103,27 @@ impl Browser {
         }
     }
 
+    /// The same on a page that may have to end before it has anything to show, and says so: it is asked for again, unless the page
+    /// before it (which has `before`) is still there.
+    pub(crate) async fn find_again(&self, selector: &str, before: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let has = async |selector| self.client.find(Locator::Css(selector)).await.is_ok();
+        while !has(selector).await {
+            assert!(std::time::Instant::now() < deadline, "no {selector}\n{}", self.text().await);
+            if !has(before).await {
+                // A page that is on its way is waited for.
+                self.client.refresh().await.ok();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     pub(crate) async fn click(&self, selector: &str) {
-        self.find(selector).await.click().await.unwrap();
+        let deadline = std::time::Instant::now() + PATIENCE;
+        // What went away before it was clicked is looked for again.
+        while let Err(error) = self.find(selector).await.click().await {
+            assert!(error.is_stale_element_reference() && std::time::Instant::now() < deadline, "{selector}: {error}");
+        }
     }
 
     /// What a reader sees.
@@ -134,8 +153,13 @@ impl Browser {
         }
     }
 
+    /// Presses keys where the focus is. An element that went away before it got them is asked for again.
     pub(crate) async fn press(&self, keys: &str) {
-        self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
+        let deadline = std::time::Instant::now() + PATIENCE;
+        let pressed = async || self.client.active_element().await?.send_keys(keys).await;
+        while let Err(error) = pressed().await {
+            assert!(error.is_stale_element_reference() && std::time::Instant::now() < deadline, "{keys:?}: {error}");
+        }
     }
 
     /// A picture of the page, to be looked at by people.

@@ -1,8 +1,23 @@
+use std::sync::Arc;
+
 use fantoccini::key::Key;
 use serde_json::Value;
 
-use crate::browser::{Browser, DARK, DARK_PHONE, DESKTOP, PHONE, WITHOUT_SCRIPTS, browse};
+use crate::browser::{Browser, DARK, DARK_PHONE, DESKTOP, Like, PHONE, WITHOUT_SCRIPTS, browse};
 use crate::server::{Home, Server, tool};
+
+/// A scenario in a browser over a server of its own, whose log holds in the end.
+async fn on_console<F, S>(like: Like, scenario: S)
+where
+    F: Future<Output = Browser> + Send + 'static,
+    S: FnOnce(Browser, Arc<Server>) -> F,
+{
+    let home = Home::new();
+    let server = Arc::new(home.serve());
+    let shared = Arc::clone(&server);
+    browse(like, |browser| scenario(browser, shared)).await;
+    server.verify().await.assert_clean();
+}
 
 /// Through the printed link to a log with a demonstration in it.
 async fn first_run(browser: &Browser, server: &Server) {
@@ -34,11 +49,7 @@ async fn count(browser: &Browser, selector: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_comes_from_the_printed_link_to_a_verified_chain() {
-    let home = Home::new();
-    let server = std::sync::Arc::new(home.serve());
-    let shared = std::sync::Arc::clone(&server);
-    browse(DESKTOP, |browser| async move {
-        let server = shared;
+    on_console(DESKTOP, |browser, server| async move {
         first_run(&browser, &server).await;
         assert_eq!(count(&browser, "#rows tr").await, 100);
         browser.picture("timeline").await;
@@ -59,16 +70,11 @@ async fn a_newcomer_comes_from_the_printed_link_to_a_verified_chain() {
         browser
     })
     .await;
-    server.verify().await.assert_clean();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_facets_keys_and_the_drawer() {
-    let home = Home::new();
-    let server = std::sync::Arc::new(home.serve());
-    let shared = std::sync::Arc::clone(&server);
-    browse(DESKTOP, |browser| async move {
-        let server = shared;
+    on_console(DESKTOP, |browser, server| async move {
         first_run(&browser, &server).await;
         browser.client.find(fantoccini::Locator::LinkText("Files")).await.unwrap().click().await.unwrap();
         browser.until("location.search.includes('ocis')").await;
@@ -119,7 +125,6 @@ async fn filters_facets_keys_and_the_drawer() {
         browser
     })
     .await;
-    server.verify().await.assert_clean();
 }
 
 /// A number that no event was made of yet.
@@ -129,11 +134,7 @@ async fn rand(server: &Server) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_row_turns_the_chain_red_and_fails_by_itself() {
-    let home = Home::new();
-    let server = std::sync::Arc::new(home.serve());
-    let shared = std::sync::Arc::clone(&server);
-    browse(DESKTOP, |browser| async move {
-        let server = shared;
+    on_console(DESKTOP, |browser, server| async move {
         first_run(&browser, &server).await;
         let seq = server.get("/audit?action=tenant.suspended").await["events"][0]["seq"].as_u64().unwrap();
         server.request(reqwest::Method::POST, "/audit/checkpoint").send().await.unwrap();
@@ -184,7 +185,6 @@ async fn a_changed_row_turns_the_chain_red_and_fails_by_itself() {
         browser
     })
     .await;
-    server.verify().await.assert_clean();
 }
 
 /// The page's own verifier against the vectors that an independent implementation made.
@@ -247,27 +247,19 @@ async fn walk(browser: Browser, server: &Server) -> Browser {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_on_a_desktop_and_a_phone_in_light_and_dark() {
     for like in [DESKTOP, DARK, PHONE, DARK_PHONE] {
-        let home = Home::new();
-        let server = std::sync::Arc::new(home.serve());
-        let shared = std::sync::Arc::clone(&server);
-        browse(like, |browser| async move { walk(browser, &shared).await }).await;
-        server.verify().await.assert_clean();
+        on_console(like, |browser, server| async move { walk(browser, &server).await }).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_and_verifying_need_no_script() {
-    let home = Home::new();
-    let server = std::sync::Arc::new(home.serve());
-    let shared = std::sync::Arc::clone(&server);
-    browse(WITHOUT_SCRIPTS, |browser| async move {
-        let server = shared;
+    on_console(WITHOUT_SCRIPTS, |browser, server| async move {
         browser.goto(&server.link).await;
         let code = server.link.split_once("code=").unwrap().1;
         browser.find("#secret").await.send_keys(code).await.unwrap();
         browser.click("#login button").await;
         browser.click(".empty button.primary").await;
-        browser.find("#rows tr").await;
+        browser.find_again("#rows tr", ".empty").await;
         assert!(browser.text().await.contains("Times are UTC"));
         browser.click("#older").await;
         assert!(browser.url().await.contains("cursor="));
@@ -279,5 +271,4 @@ async fn reading_and_verifying_need_no_script() {
         browser
     })
     .await;
-    server.verify().await.assert_clean();
 }

@@ -50,6 +50,9 @@ mod pages;
 // The console on a log whose events were archived, and when the archive is away.
 mod archived_pages;
 
+// Following live: what comes too fast is counted.
+mod live;
+
 // Errors, each as it is sent.
 mod problems;
 
