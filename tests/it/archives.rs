@@ -14,12 +14,12 @@ fn home(batch: u64) -> Home {
     home
 }
 
-async fn record(server: &Server, numbers: std::ops::Range<u64>) {
+pub(crate) async fn record(server: &Server, numbers: std::ops::Range<u64>) {
     let events: Vec<_> = numbers.map(event).collect();
     server.post(&json!(events)).await;
 }
 
-async fn post(server: &Server, path: &str) -> Value {
+pub(crate) async fn post(server: &Server, path: &str) -> Value {
     let response = server.request(Method::POST, path).send().await.unwrap();
     let status = response.status();
     let answer = response.text().await.unwrap();
@@ -28,13 +28,13 @@ async fn post(server: &Server, path: &str) -> Value {
 }
 
 /// Signs what there is, and archives it. An export takes a checkpoint without adding an event.
-async fn archive(server: &Server) -> Value {
+pub(crate) async fn archive(server: &Server) -> Value {
     server.text("/audit/export").await;
     post(server, "/audit/archive/run").await
 }
 
 /// All pages of a list, and whether any of them was read from the archives.
-async fn pages(server: &Server, query: &str) -> (Vec<Value>, bool) {
+pub(crate) async fn pages(server: &Server, query: &str) -> (Vec<Value>, bool) {
     let (mut events, mut archived, mut cursor) = (Vec::new(), false, String::new());
     loop {
         let page = server.get(&format!("/audit?{query}{cursor}")).await;
@@ -63,14 +63,14 @@ async fn assert_sound(home: &Home, server: &Server) {
     server.verify().await.assert_clean();
 }
 
-fn platform_api(home: &Home, arguments: &[&str]) -> Output {
+pub(crate) fn platform_api(home: &Home, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary("platform-api"));
     command.args(arguments).arg("--data-dir").arg(home.path()).envs(home.environment.iter().cloned());
     command.output().unwrap()
 }
 
 #[track_caller]
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{error}");
     out.into_owned()
@@ -188,7 +188,7 @@ async fn an_operator_archives_and_rebuilds_from_the_command_line() {
 }
 
 /// The first lines of a store's file.
-fn lines(file: &Path, count: usize) -> Vec<String> {
+pub(crate) fn lines(file: &Path, count: usize) -> Vec<String> {
     let output =
         tool("sqlite3").arg(file).arg(format!("SELECT CAST(line AS TEXT) FROM event ORDER BY seq LIMIT {count}")).output();
     String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()

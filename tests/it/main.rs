@@ -33,6 +33,9 @@ mod sources;
 // Events that leave for the archive, are read there, come back; kill -9 in the middle; the command line; old backups.
 mod archives;
 
+// The same with a bucket: SeaweedFS, its locks, a network that goes away; what another client finds there.
+mod bucket;
+
 // The store away for a while: locked, and a full disk.
 mod outages;
 

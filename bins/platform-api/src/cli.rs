@@ -291,7 +291,11 @@ fn command() -> clap::Command {
             "Start a new log that quotes the last known checkpoint of one whose events are lost; the settings are the new log's",
         )
         .arg(path("from", "DIR", "The old log's data folder: its keys, the checkpoint beside them, its archives"))
-        .arg(path("archives", "DIR", "The old log's folder of archives, where it is not cold/ in there"))
+        .arg(path(
+            "archives",
+            "DIR|s3://BUCKET/PREFIX",
+            "The old log's archives, where they are not cold/ in there; a bucket on the server that cold.endpoint names",
+        ))
         .arg(path("checkpoint", "FILE", "A signed note of the old log; may be repeated").action(ArgAction::Append))
         .arg(
             Arg::new("key")

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dezky_audit::{AuditLog, Clock as _, KnownCheckpoint, SystemClock};
+use dezky_audit::{AuditLog, Clock as _, KnownCheckpoint, SystemClock, chain};
 use dezky_audit_core::time::Timestamp;
 use dezky_audit_core::verify::Trust;
 use dezky_cold::{
-    ArchiveConfig, ArchiveReport, Cold, ColdConfig, Depot, FolderDepot, Limits, S3Depot, S3Settings, newest_checkpoint,
-    restore_all,
+    ArchiveConfig, ArchiveReport, Cold, ColdConfig, Depot, DepotError, FolderDepot, Limits, S3Depot, S3Settings,
+    newest_checkpoint, restore_all,
 };
 use dezky_store::Identity;
 
@@ -21,6 +21,8 @@ use crate::wire;
 
 /// Unpacked batches that are kept for lists, in bytes.
 const CACHE: u64 = 512 << 20;
+/// How long a service waits for its archives before it starts without having compared their checkpoints.
+const START: Duration = Duration::from_secs(30);
 /// Batches that are listed at once.
 const PAGE: usize = 200;
 
@@ -47,28 +49,54 @@ pub(crate) enum Place {
 
 /// The depot that the settings name; `None` where there is no place for archives.
 pub(crate) async fn depot(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Depot>>> {
-    let embedded = || settings.database.is_none().then(|| Place::Folder(settings.data_dir.join("cold")));
-    Ok(match settings.cold.place.clone().or_else(embedded) {
+    Ok(match place(settings) {
         None => None,
         Some(Place::Folder(path)) => Some(Arc::new(FolderDepot::open(path).await?)),
         Some(Place::Bucket(settings)) => Some(Arc::new(S3Depot::open(*settings).await?)),
     })
 }
 
-/// The newest checkpoint beside the archives. Recording does not wait for them: where they are away it is compared later.
-pub(crate) async fn published(depot: &dyn Depot) -> Option<KnownCheckpoint> {
-    match newest_checkpoint(depot, SystemClock.now()).await {
-        Ok(newest) => {
-            newest.map(|newest| KnownCheckpoint { note: newest.note, from: format!("{}: {}", depot.place(), newest.key) })
+/// The depot of a service, with its newest checkpoint among those that the log is compared with.
+///
+/// Recording does not wait for archives: where they cannot be reached now, the log is opened to be compared later, and nothing is
+/// signed until it was. What is wrong with them otherwise is an error here.
+pub(crate) async fn of_service(settings: &mut Settings) -> anyhow::Result<Option<Arc<dyn Depot>>> {
+    let place = place(settings);
+    let depot: Arc<dyn Depot> = match place {
+        None => return Ok(None),
+        Some(Place::Folder(path)) => Arc::new(FolderDepot::open(path).await?),
+        Some(Place::Bucket(bucket)) => Arc::new(S3Depot::connect(*bucket).await?),
+    };
+    let look = async {
+        depot.ready().await?;
+        published(&*depot).await
+    };
+    let trouble = match tokio::time::timeout(START, look).await {
+        Ok(Ok(newest)) => {
+            settings.log.known_checkpoints.extend(newest);
+            return Ok(Some(depot));
         }
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the log is opened without a look at the checkpoints beside its archives"
-            );
-            None
-        }
-    }
+        Ok(Err(error)) if error.is_refusal() => return Err(error.into()),
+        Ok(Err(error)) => chain(&error),
+        Err(_) => format!("{} did not answer within {} s", depot.place(), START.as_secs()),
+    };
+    settings.log.compare_later = true;
+    tracing::error!(
+        trouble,
+        "the archives cannot be reached: events are recorded, but NOTHING IS SIGNED until the checkpoints that lie there were compared"
+    );
+    Ok(Some(depot))
+}
+
+/// The newest checkpoint beside the archives.
+pub(crate) async fn published(depot: &dyn Depot) -> Result<Option<KnownCheckpoint>, DepotError> {
+    let newest = newest_checkpoint(depot, SystemClock.now()).await?;
+    Ok(newest.map(|newest| KnownCheckpoint { note: newest.note, from: format!("{}: {}", depot.place(), newest.key) }))
+}
+
+fn place(settings: &Settings) -> Option<Place> {
+    let embedded = || settings.database.is_none().then(|| Place::Folder(settings.data_dir.join("cold")));
+    settings.cold.place.clone().or_else(embedded)
 }
 
 /// Cold storage of an open log, its worker started where the settings want one.

@@ -1,6 +1,7 @@
 //! How the program says that it failed: what and why on one line, what to do about it on another.
 
 use std::io;
+use std::sync::Arc;
 
 use dezky_audit::{OpenError, StoreError};
 
@@ -40,13 +41,14 @@ fn known(error: &anyhow::Error) -> Option<&'static str> {
         if let Some(DataDirError::InUse { .. }) = cause.downcast_ref() {
             return Some("stop that process, or choose another folder with --data-dir");
         }
-        if let Some(OpenError::Behind { .. } | OpenError::Fork { .. }) = cause.downcast_ref() {
+        let of_opening = cause.downcast_ref().or_else(|| cause.downcast_ref::<Arc<OpenError>>().map(|error| &**error));
+        if let Some(OpenError::Behind { .. } | OpenError::Fork { .. }) = of_opening {
             return Some(
                 "restore the newest copy of the store. Where those events are gone for good, start a new log that quotes the last known \
                  checkpoint: platform-api recover --from OLD_DATA_DIR --data-dir NEW_DATA_DIR; see docs/archive.md",
             );
         }
-        if let Some(OpenError::BadCheckpoint { .. } | OpenError::OtherSigner { .. }) = cause.downcast_ref() {
+        if let Some(OpenError::BadCheckpoint { .. } | OpenError::OtherSigner { .. }) = of_opening {
             return Some("is this the right store, with its own keys folder, and its own folder or prefix of archives? See docs/archive.md");
         }
         if let Some(StoreError::Unavailable { .. }) = cause.downcast_ref() {

@@ -4,15 +4,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use dezky_audit::{Clock as _, KeyRing, Reason, SystemClock, folder_keys};
 use dezky_audit_core::checkpoint::{self, Checkpoint, Opened};
 use dezky_audit_core::note::VerifyingKey;
-use dezky_cold::{Depot, FolderDepot, newest_checkpoint};
+use dezky_cold::depot::BucketSettings;
+use dezky_cold::{Depot, FolderDepot, S3Depot, newest_checkpoint};
 
-use crate::cold;
+use crate::cold::{self, Place};
 use crate::data_dir::DataDir;
 use crate::settings::Settings;
 use crate::wire;
@@ -22,7 +22,7 @@ use crate::wire;
 pub(crate) struct Predecessor {
     /// Its data folder, with its keys and archives.
     pub(crate) dir: Option<PathBuf>,
-    /// Its archives, where they are not in that folder.
+    /// Its archives, where they are not in that folder: another one, or `s3://BUCKET/PREFIX`.
     pub(crate) archives: Option<PathBuf>,
     /// Notes that were kept elsewhere.
     pub(crate) checkpoints: Vec<PathBuf>,
@@ -39,7 +39,7 @@ struct Known {
 
 /// Starts the new log, and says what it quotes.
 pub(crate) async fn run(predecessor: &Predecessor, settings: Settings) -> anyhow::Result<String> {
-    let last = last_known(predecessor).await?;
+    let last = last_known(predecessor, &settings).await?;
     let dir = DataDir::claim(&settings.data_dir).context("the data folder of the new log cannot be used")?;
     let old = predecessor.dir.as_deref().and_then(|dir| std::fs::canonicalize(dir).ok());
     anyhow::ensure!(
@@ -94,7 +94,7 @@ fn own_beginning(settings: &Settings) -> String {
 }
 
 /// The newest checkpoint of the predecessor that can be found, under its keys.
-async fn last_known(predecessor: &Predecessor) -> anyhow::Result<Known> {
+async fn last_known(predecessor: &Predecessor, settings: &Settings) -> anyhow::Result<Known> {
     let ring = ring(predecessor)?;
     let mut notes = Vec::new();
     let kept = predecessor.dir.as_ref().map(|dir| dir.join("keys").join("checkpoint.note"));
@@ -105,9 +105,9 @@ async fn last_known(predecessor: &Predecessor) -> anyhow::Result<Known> {
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         }
     }
-    let folder = predecessor.archives.clone().or_else(|| predecessor.dir.as_ref().map(|dir| dir.join("cold")));
-    if let Some(folder) = folder.filter(|folder| folder.is_dir()) {
-        notes.extend(kept_in(&folder).await?);
+    if let Some(depot) = archives(predecessor, settings).await.context("the archives of the old log")? {
+        let newest = newest_checkpoint(&*depot, SystemClock.now()).await.context("the archives of the old log")?;
+        notes.extend(newest.map(|newest| (format!("{}/{}", depot.place(), newest.key), newest.note)));
     }
     let known: Vec<_> = notes.into_iter().map(|(from, note)| opened(&ring, from, note)).collect::<anyhow::Result<_>>()?;
     for pair in known.windows(2) {
@@ -125,10 +125,22 @@ async fn last_known(predecessor: &Predecessor) -> anyhow::Result<Known> {
     )
 }
 
-async fn kept_in(folder: &Path) -> anyhow::Result<Option<(String, String)>> {
-    let depot: Arc<dyn Depot> = Arc::new(FolderDepot::open(folder).await?);
-    let newest = newest_checkpoint(&*depot, SystemClock.now()).await?;
-    Ok(newest.map(|newest| (format!("{}/{}", depot.place(), newest.key), newest.note)))
+/// The depot of the predecessor, to be read: a bucket is asked with the server and the credentials of the new log's settings, where
+/// those name a bucket too, else as the usual AWS environment says.
+async fn archives(predecessor: &Predecessor, settings: &Settings) -> anyhow::Result<Option<Box<dyn Depot>>> {
+    let named = predecessor.archives.as_deref().and_then(Path::to_str);
+    if let Some(named) = named.and_then(|named| named.strip_prefix("s3://")) {
+        let (bucket, prefix) = named.split_once('/').unwrap_or((named, ""));
+        let own = match &settings.cold.place {
+            Some(Place::Bucket(own)) => own.bucket.clone(),
+            _ => BucketSettings::new("", ""),
+        };
+        let bucket = BucketSettings { bucket: bucket.to_owned(), prefix: prefix.to_owned(), encrypt: false, lock: None, ..own };
+        return Ok(Some(Box::new(S3Depot::open_to_read(bucket).await?)));
+    }
+    let folder = predecessor.archives.clone().or_else(|| predecessor.dir.as_ref().map(|dir| dir.join("cold")));
+    let Some(folder) = folder.filter(|folder| folder.is_dir()) else { return Ok(None) };
+    Ok(Some(Box::new(FolderDepot::open(folder).await?)))
 }
 
 /// The keys that the predecessor's checkpoints verify under.

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use dezky_api::{App, Credentials, DemonstrationError};
@@ -42,8 +42,12 @@ pub(crate) async fn open_log(
     archives: Option<&Arc<dyn Depot>>,
 ) -> anyhow::Result<AuditLog> {
     if let Some(depot) = archives {
-        settings.log.known_checkpoints.extend(cold::published(&**depot).await);
+        settings.log.known_checkpoints.extend(cold::published(&**depot).await.context("the checkpoints beside the archives")?);
     }
+    open(settings, dir).await
+}
+
+async fn open(settings: Settings, dir: &DataDir) -> anyhow::Result<AuditLog> {
     let opened = match (&settings.database, &settings.log.shared) {
         (Some(uri), Some(shared)) => {
             placement::may_use_database(dir.path())?;
@@ -79,9 +83,9 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
     let credentials = credentials(&settings, &dir)?;
     let token = settings.operator_token.clone().unwrap_or_else(|| dir.path().join("operator.token"));
     let (http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
-    let depot = cold::depot(&settings).await.context("the archives")?;
+    let depot = cold::of_service(&mut settings).await.context("the archives")?;
     let archiving = settings.cold.clone();
-    let log = open_log(settings, &dir, depot.as_ref()).await?;
+    let log = open(settings, &dir).await?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
     let drain_time = http.limits.drain_time;
     let platform = Platform::start(log.clone(), Arc::new(SystemClock));
@@ -92,11 +96,28 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
     if demo {
         demonstrate(&log).await?;
     }
+    let refused = OnceLock::new();
+    let stop = async {
+        let disagrees = async {
+            match &cold {
+                Some(cold) => cold.refused().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop => {}
+            why = disagrees => {
+                let error = &*why as &(dyn std::error::Error + 'static);
+                tracing::error!(error, "the log does not agree with its archives: it is closed, as it would not have been opened");
+                drop(refused.set(why));
+            }
+        }
+    };
     let orderly = async {
         let stopped = dezky_api::serve(listener, app, stop).await;
         tracing::info!(cut = stopped.cut, "no more requests; closing the log");
         workers.stop().await;
-        if let Some(cold) = cold
+        if let Some(cold) = &cold
             && tokio::time::timeout(drain_time, cold.stop()).await.is_err()
         {
             tracing::warn!("archiving is cut off; every event stays readable, and the next run goes on from there");
@@ -108,6 +129,10 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
         drained = orderly => drained,
         () = stop_now => anyhow::bail!("a second signal came before everything had ended; what was acknowledged is recorded"),
     };
+    if let Some(why) = refused.into_inner() {
+        return Err(why)
+            .context("the log was closed: what was recorded since the start is in its store, and must be looked at there");
+    }
     if !drained.complete {
         tracing::warn!(spooled = drained.spooled, "not all that waited was recorded in time");
     }

@@ -253,9 +253,10 @@ if (live) {
 }
 
 // Verifying the chain, with progress.
-const verify = $("#verify");
-verify?.addEventListener("submit", async (event) => {
+for (const form of document.querySelectorAll("#verify, #verify-hot")) form.addEventListener("submit", verifyChain);
+async function verifyChain(event) {
   event.preventDefault();
+  const verify = event.currentTarget;
   const stop = new AbortController();
   const press = $("button", verify);
   press.disabled = true;
@@ -288,7 +289,7 @@ verify?.addEventListener("submit", async (event) => {
     text.textContent = stop.signal.aborted ? "Cancelled: nothing was concluded." : `It could not be verified: ${error.message}`;
     press.disabled = false;
   }
-});
+}
 
 // Which key this browser has pinned.
 const pinned = $("[data-pinned]");

@@ -30,6 +30,9 @@ pub enum SignManifestError {
         "the newest checkpoint, of size {size}, does not verify under the log's keys; run a verification, nothing was signed"
     )]
     BadCheckpoint { size: u64 },
+    /// See [`crate::Config::compare_later`].
+    #[error("the checkpoints that are kept elsewhere were not compared with this log yet: nothing is signed")]
+    NotCompared,
     #[error("the batch does not agree with what was signed: {what}; run a verification, nothing was signed")]
     Disagrees { what: &'static str },
 }
@@ -71,6 +74,9 @@ impl AuditLog {
         if manifest.origin != inner.origin {
             let (given, own) = (manifest.origin.to_string(), inner.origin.to_string());
             return Err(SignManifestError::OtherOrigin { given, own });
+        }
+        if self.awaits_comparison() {
+            return Err(SignManifestError::NotCompared);
         }
         let (before, end) = (manifest.start.get() - 1, manifest.end.get());
         let newest = inner.store.latest_checkpoint().await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dezky_audit_core::checkpoint::Reason;
 use dezky_audit_core::event::{Door, Draft};
 use dezky_audit_core::ids::{Origin, Seq, TenantSlug};
+use dezky_audit_core::verify::Report;
 use dezky_store::{CheckpointRecord, Count, Filter, Page, Query, Scope, Store, StoreError, Stored};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -60,6 +61,8 @@ pub(crate) struct Inner {
     /// The log's size as this process knows it; written by the recorder.
     pub(crate) size: watch::Receiver<u64>,
     pub(crate) verifier: Verifier,
+    /// Whether what is kept elsewhere was compared, so that this process may sign.
+    pub(crate) compared: watch::Sender<bool>,
     pub(crate) stop_replay: watch::Sender<bool>,
     pub(crate) stop_signing: watch::Sender<bool>,
     /// `None` once the log was shut down.
@@ -231,11 +234,14 @@ impl AuditLog {
     /// Takes a checkpoint and starts an export of the hot events up to its size, in `seq` order, those that match.
     ///
     /// A broken line is exported as it is, unless a filter or a scope cannot tell whose it is. When the store is no longer what was
-    /// signed, and so cannot be signed any more, the export is under the newest checkpoint: it is evidence then.
+    /// signed, and so cannot be signed any more, the export is under the newest checkpoint: it is evidence then. So it is while
+    /// nothing is signed for another reason ([`Config::compare_later`]).
     pub async fn export(&self, scope: Scope, filter: Filter) -> Result<Export, ExportError> {
         let checkpoint = match self.checkpoint(Reason::Manual).await {
             Ok(checkpoint) => checkpoint,
-            Err(error) if error.is_evidence() => self.latest_checkpoint().await?.ok_or(error)?,
+            Err(error) if error.is_evidence() || matches!(error, CheckpointError::NotCompared) => {
+                self.latest_checkpoint().await?.ok_or(error)?
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(Export::new(Arc::clone(&self.inner.store), scope, filter, checkpoint))
@@ -256,13 +262,23 @@ impl AuditLog {
         self.inner.newest.clone()
     }
 
-    /// Whether the log has, and agrees with, what a checkpoint says that was kept elsewhere: what opening asks of
-    /// [`Config::known_checkpoints`], for one that could not be read then.
+    /// Sees that the log has, and agrees with, what the newest checkpoint says that was kept elsewhere, if there is one: what opening
+    /// asks of [`Config::known_checkpoints`], for one that could not be read then. A log that waited for it
+    /// ([`Config::compare_later`]) signs from now on.
     ///
     /// # Errors
-    /// As [`AuditLog::open`]. Nothing is done about it.
-    pub async fn agrees_with(&self, known: &KnownCheckpoint) -> Result<(), OpenError> {
-        open::agrees(&self.inner, known).await
+    /// As [`AuditLog::open`]. Nothing is done about it, but a log that waited goes on waiting.
+    pub async fn compare(&self, known: Option<&KnownCheckpoint>) -> Result<(), OpenError> {
+        if let Some(known) = known {
+            open::agrees(&self.inner, known).await?;
+        }
+        self.inner.compared.send_if_modified(|compared| !std::mem::replace(compared, true));
+        Ok(())
+    }
+
+    /// Whether nothing is signed until [`AuditLog::compare`] was called.
+    pub fn awaits_comparison(&self) -> bool {
+        !*self.inner.compared.borrow()
     }
 
     /// The newest checkpoint of exactly this size.
@@ -320,6 +336,14 @@ impl AuditLog {
     /// Only when it could not look. One verification runs at a time.
     pub async fn verify(&self, options: VerifyOptions) -> Result<Verification, VerifyError> {
         verify::run(&self.inner, options).await
+    }
+
+    /// Keeps what another verification of this log came to, of more than the live store, as [`AuditLog::verify`] keeps its own.
+    ///
+    /// # Errors
+    /// When the report cannot be written as JSON.
+    pub async fn keep_verification(&self, report: Report) -> Result<Verification, VerifyError> {
+        verify::keep(&self.inner, self.inner.world.clock.now(), report).await
     }
 
     /// Whether events can be recorded now, by trying the store.

@@ -32,6 +32,11 @@ pub enum CheckpointError {
     /// A checkpoint of the store was changed.
     #[error("the store's newest checkpoint (of {size} events) does not verify: {why}; nothing is signed any more")]
     BadCheckpoint { size: u64, why: String },
+    /// See [`crate::Config::compare_later`].
+    #[error(
+        "the checkpoints that are kept elsewhere were not compared with this log yet: events are recorded, nothing is signed"
+    )]
+    NotCompared,
     #[error("the log is closed")]
     Closed,
 }

@@ -189,15 +189,23 @@ pub(crate) const fn reason_text(reason: Reason) -> &'static str {
     }
 }
 
-/// Signs when it is time, or when asked, until `stop` says so.
+/// Signs when it is time, or when asked, from when it may until `stop` says so.
 pub(crate) async fn run(
     signer: Signer,
     limits: CheckpointLimits,
     own: OwnEvents,
     mut inbox: Inbox,
     mut size: watch::Receiver<u64>,
+    mut may_sign: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
 ) {
+    if !*may_sign.borrow() {
+        if !allowed(&mut inbox, &mut may_sign, &mut stop).await {
+            return;
+        }
+        // What is new since the log was opened. A failure was told, and it is tried again.
+        drop(signer.checkpoint(Reason::Startup).await);
+    }
     let signed = signer.newest.borrow().as_ref().map_or(0, |record| record.size);
     let mut cadence = Cadence::new(limits, Instant::now(), signed);
     cadence.grown(Instant::now(), *size.borrow_and_update());
@@ -259,6 +267,18 @@ pub(crate) async fn run(
         }
     }
     tenure.end(&*signer.store).await;
+}
+
+/// Answers those who ask that nothing is signed yet, until it may be; false when it ends before.
+async fn allowed(inbox: &mut Inbox, may_sign: &mut watch::Receiver<bool>, stop: &mut watch::Receiver<bool>) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return false,
+            may = may_sign.wait_for(|may| *may) => return may.is_ok(),
+            Some(request) = inbox.0.recv() => drop(request.answer.send(Err(CheckpointError::NotCompared))),
+        }
+    }
 }
 
 /// What a store says about itself, before it is believed.

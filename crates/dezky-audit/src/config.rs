@@ -29,6 +29,9 @@ pub struct Config {
     /// Checkpoints of this log that were kept elsewhere. Opening a store that is behind one of them, or disagrees with it, is
     /// refused.
     pub known_checkpoints: Vec<KnownCheckpoint>,
+    /// Checkpoints of this log are kept elsewhere, and cannot be read now: events are recorded, but nothing is signed until
+    /// [`crate::AuditLog::compare`] was called.
+    pub compare_later: bool,
     pub record: RecordLimits,
     pub checkpoints: CheckpointLimits,
     pub spool: SpoolConfig,
@@ -48,6 +51,7 @@ impl Config {
             shared: None,
             kept_checkpoint: Some(dir.join("keys").join("checkpoint.note")),
             known_checkpoints: Vec::new(),
+            compare_later: false,
             record: RecordLimits::default(),
             checkpoints: CheckpointLimits::default(),
             spool: SpoolConfig::in_dir(dir.join("spool")),

@@ -25,6 +25,7 @@
 mod administration;
 mod archive;
 mod audit_log;
+mod chain;
 mod checkpoint;
 mod checkpointer;
 mod config;
@@ -51,6 +52,7 @@ mod world;
 pub use administration::{Act, ActBy};
 pub use archive::{ArchivedBatch, SignManifestError};
 pub use audit_log::{AuditLog, Drained};
+pub use chain::chain;
 pub use checkpoint::CheckpointError;
 pub use config::{CheckpointLimits, Config, KnownCheckpoint, RecordLimits, SpoolConfig};
 pub use directory::{Directory, Resolved, TenantHints};
@@ -61,7 +63,7 @@ pub use metrics::{Histogram, Metrics};
 pub use open::OpenError;
 pub use prove::{ProveError, TenantCheckpoint};
 pub use record::{Fate, Kept, Receipt, RecordError, Refusal, RefusalReason};
-pub use verify::{Verification, VerifyError, VerifyOptions};
+pub use verify::{Verification, VerifyError, VerifyOptions, walk_checked};
 pub use world::{Clock, ManualClock, NoRandomness, Randomness, SystemClock, SystemRandomness, World};
 
 // What callers need to speak to this crate:

@@ -43,6 +43,8 @@ pub struct Metrics {
     /// Checkpoints made, and attempts that failed.
     pub checkpoints: u64,
     pub checkpoint_failures: u64,
+    /// Whether nothing is signed until checkpoints that are kept elsewhere were compared.
+    pub awaits_comparison: bool,
     /// Best-effort events that wait in memory, and how many may.
     pub best_effort_queue: usize,
     pub best_effort_queue_limit: usize,
@@ -106,6 +108,7 @@ impl Metrics {
             checkpoint_age_seconds: checkpoint.map(|(_, at)| seconds(now.unix_ms().saturating_sub(at.unix_ms()))),
             checkpoints: counters.checkpoints.get(),
             checkpoint_failures: counters.checkpoint_failures.get(),
+            awaits_comparison: !*log.compared.borrow(),
             best_effort_queue: log.lane.len(),
             best_effort_queue_limit: log.lane_limit,
             spool_entries: log.spool_gauges.entries(),

@@ -161,7 +161,10 @@ pub(crate) async fn open(config: Config, store: Arc<dyn Store>, world: World) ->
     };
     let signed = async {
         tell_key_change(&*store, &keys, &own).await?;
-        signer.checkpoint(Reason::Startup).await.map_err(OpenError::Checkpoint)
+        if !config.compare_later {
+            signer.checkpoint(Reason::Startup).await.map_err(OpenError::Checkpoint)?;
+        }
+        Ok::<_, OpenError>(())
     };
     if let Err(error) = signed.await {
         queue.close();
@@ -192,7 +195,8 @@ pub(crate) async fn open(config: Config, store: Arc<dyn Store>, world: World) ->
     let replay = tokio::spawn(replay.run());
     let (requests, inbox) = Requests::new();
     let (stop_signing, signing_stops) = watch::channel(false);
-    let signing = checkpointer::run(signer, config.checkpoints, own, inbox, size_seen.clone(), signing_stops);
+    let (compared, may_sign) = watch::channel(!config.compare_later);
+    let signing = checkpointer::run(signer, config.checkpoints, own, inbox, size_seen.clone(), may_sign, signing_stops);
     let checkpointer = tokio::spawn(signing);
 
     Ok(AuditLog::new(Inner {
@@ -213,6 +217,7 @@ pub(crate) async fn open(config: Config, store: Arc<dyn Store>, world: World) ->
         newest: newest_seen,
         size: size_seen,
         verifier: Verifier::default(),
+        compared,
         stop_replay,
         stop_signing,
         tasks: std::sync::Mutex::new(Some(Tasks { recorder, intake, replay, checkpointer, spool: spool_thread })),

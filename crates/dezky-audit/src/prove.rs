@@ -72,6 +72,9 @@ pub(crate) async fn tenant(
     if !is_last_of(&stored.line, tenant, &head) {
         return Err(mismatch());
     }
+    if !*log.compared.borrow() {
+        return Err(CheckpointError::NotCompared.into());
+    }
     // Published before the tenant's own head is signed.
     let checkpoint = covering(log, head.seq).await?;
     let proof = proof(log, head.seq, head.hash, stored.line, &checkpoint).await?;

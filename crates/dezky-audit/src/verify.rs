@@ -164,7 +164,7 @@ impl Look<'_> {
             heads.up_to(self, &mut walk, last).await?;
             from = last.saturating_add(1);
             let walked = tokio::task::spawn_blocking(move || {
-                walk_chunk(&mut walk, &read);
+                walk_checked(&mut walk, &read);
                 (walk, read.len())
             });
             let (next, walked) = tokio::join!(self.check(from, end), walked);
@@ -183,7 +183,8 @@ impl Look<'_> {
     }
 }
 
-fn walk_chunk(walk: &mut Walk, read: &[Checked]) {
+/// Walks events as [`dezky_store::SearchCopy::check`] reads them, their search copies compared.
+pub fn walk_checked(walk: &mut Walk, read: &[Checked]) {
     let mut stepper = Stepper::new();
     for checked in read {
         let step = stepper.step(&checked.line);
@@ -260,7 +261,11 @@ async fn behind(log: &Inner, size: u64, trust: &Trust) -> Result<Start, VerifyEr
 
 async fn conclude(log: &Inner, walk: Walk) -> Result<Verification, VerifyError> {
     let at = log.world.clock.now();
-    let report = walk.finish(Conclude { now: at, max_age_seconds: None, ends_early: false });
+    keep(log, at, walk.finish(Conclude { now: at, max_age_seconds: None, ends_early: false })).await
+}
+
+/// Keeps what came out, as a verification run and in the numbers.
+pub(crate) async fn keep(log: &Inner, at: Timestamp, report: Report) -> Result<Verification, VerifyError> {
     let json = serde_json::to_string(&report).map_err(|error| StoreError::Refused { reason: error.to_string() })?;
     let findings = report.findings.len() as u64 + report.findings_omitted;
     let run = LastRun { at, exit_code: report.exit_code, findings };

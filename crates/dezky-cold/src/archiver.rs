@@ -221,6 +221,8 @@ impl Archiver {
             return Err(ArchiveError::Memory { what });
         }
         let before = self.before(border).await?;
+        // Before it is asked whether it takes parts.
+        self.depot.ready().await?;
         let limits = if intent.is_some() { Limits { events: u64::MAX, bytes: u64::MAX } } else { self.config.limits };
         let manner = Manner { limits, withheld: self.depot.withholds(), scratch: &self.config.scratch };
         let cut = cut::cut(store, before, last, manner).await?;

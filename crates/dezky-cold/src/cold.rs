@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dezky_audit::{AuditLog, CheckpointRecord, Clock, Reason, StoreError, Verification};
+use dezky_audit::{AuditLog, CheckpointRecord, Clock, OpenError, Reason, StoreError, Verification};
 use dezky_audit_core::time::Timestamp;
-use dezky_store::runs::MAX_RUN_BYTES;
-use dezky_store::{Store, VerificationRun};
+use dezky_store::Store;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -18,7 +17,7 @@ use crate::keeper::{KeepError, Keeper};
 use crate::restore::{RestoreError, restore};
 use crate::runs::LastRun;
 use crate::timeline::{Timeline, TimelineConfig};
-use crate::verify::{ArchiveVerifyError, verify_all};
+use crate::verify::{ArchiveVerifyError, Progress, verify_all};
 use crate::worker::{Worker, last_day, next_run};
 
 /// So long the end waits for the last checkpoint to be published.
@@ -71,6 +70,8 @@ pub struct Status {
     pub last: Option<LastRun>,
     /// When the worker runs next; `None` when it never does.
     pub next: Option<Timestamp>,
+    /// Why checkpoints are not published beside the archives now.
+    pub trouble: Option<String>,
 }
 
 /// How much is where.
@@ -87,6 +88,15 @@ pub struct Figures {
     pub archived_gzip_bytes: u64,
     /// When the last run ended, and whether it did what was to be done.
     pub last_run: Option<(Timestamp, bool)>,
+}
+
+/// Who watches a verification; it ends when they go.
+struct Watcher(Arc<Progress>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 impl Cold {
@@ -136,6 +146,9 @@ impl Cold {
     /// # Errors
     /// See [`ArchiveError`].
     pub async fn run(&self) -> Result<ArchiveReport, ArchiveError> {
+        if self.0.archiver.log().awaits_comparison() {
+            self.0.keeper.compare().await.map_err(|error| ArchiveError::NotCompared(Box::new(error)))?;
+        }
         let archiver = Arc::clone(&self.0.archiver);
         let (answer, answered) = oneshot::channel();
         // Nobody may be left to hear of it.
@@ -149,6 +162,12 @@ impl Cold {
     /// See [`KeepError`].
     pub async fn publish(&self, record: &CheckpointRecord) -> Result<(), KeepError> {
         self.0.keeper.keep(record).await
+    }
+
+    /// Ends when the depot was found to hold a checkpoint that this log cannot have signed, as opening the log would have found had
+    /// the depot been there: why. The log must not go on then; whoever holds it ends.
+    pub async fn refused(&self) -> Arc<OpenError> {
+        self.0.keeper.refused().await
     }
 
     /// How archiving stands.
@@ -166,6 +185,7 @@ impl Cold {
             running: self.0.archiver.is_running(),
             last: LastRun::read(store).await?,
             next,
+            trouble: self.0.keeper.trouble(),
         })
     }
 
@@ -201,34 +221,53 @@ impl Cold {
         restore(log, &**self.depot(), start, until, self.0.clock.now(), &self.0.scratch).await
     }
 
-    /// Verifies both tiers up to a fresh checkpoint, and keeps the result as a verification run. It goes on when the future is
+    /// Verifies both tiers up to a fresh checkpoint (a store that is not signed for, up to its end), and keeps the result as a verification run. It goes on when the future is
     /// dropped.
     ///
     /// # Errors
     /// Only when it could not look. One such verification runs at a time.
     pub async fn verify(&self, max_findings: usize) -> Result<Verification, ArchiveVerifyError> {
+        self.verifying(max_findings, Arc::default()).await
+    }
+
+    /// The same for somebody who watches, and who ends it by dropping the future.
+    ///
+    /// # Errors
+    /// As [`Cold::verify`].
+    pub async fn verify_watched(&self, max_findings: usize, progress: Arc<Progress>) -> Result<Verification, ArchiveVerifyError> {
+        let watcher = Watcher(Arc::clone(&progress));
+        let verified = self.verifying(max_findings, progress).await;
+        drop(watcher);
+        verified
+    }
+
+    /// Whether a verification through the archives is under way in this process.
+    pub fn is_verifying(&self) -> bool {
+        self.0.verifying.try_lock().is_err()
+    }
+
+    async fn verifying(&self, max_findings: usize, progress: Arc<Progress>) -> Result<Verification, ArchiveVerifyError> {
         let turn = Arc::clone(&self.0.verifying).try_lock_owned().map_err(|_| ArchiveVerifyError::Running)?;
         let (cold, (answer, answered)) = (self.clone(), oneshot::channel());
         self.keep(tokio::spawn(async move {
-            drop(answer.send(cold.look(max_findings).await));
+            let found = cold.look(max_findings, progress).await;
+            // Whoever hears of it may begin the next one.
             drop(turn);
+            drop(answer.send(found));
         }));
         answered.await.map_err(|_| ArchiveVerifyError::Ending)?
     }
 
-    async fn look(&self, max_findings: usize) -> Result<Verification, ArchiveVerifyError> {
+    async fn look(&self, max_findings: usize, progress: Arc<Progress>) -> Result<Verification, ArchiveVerifyError> {
         let log = self.0.archiver.log();
-        // What can no longer be signed is verified up to what was.
-        if let Err(error) = log.checkpoint(Reason::Manual).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the archives are verified up to the newest checkpoint");
-        }
-        let at = self.0.clock.now();
-        let report = verify_all(log, Arc::clone(self.depot()), at, max_findings).await?;
-        let json = serde_json::to_string(&report).map_err(|error| StoreError::Refused { reason: error.to_string() })?;
-        if json.len() <= MAX_RUN_BYTES {
-            self.store().add_run(&VerificationRun { at, report: json.clone() }).await?;
-        }
-        Ok(Verification { at, exit_code: report.exit_code, report, json })
+        // Everything up to a fresh checkpoint; when the store is not signed for, everything that it says it has.
+        let end = match log.checkpoint(Reason::Manual).await {
+            Ok(record) => record.size,
+            Err(_) => self.store().head().await?.size,
+        };
+        let now = self.0.clock.now();
+        let report = verify_all(log, Arc::clone(self.depot()), end, now, max_findings, progress).await?;
+        log.keep_verification(report).await.map_err(ArchiveVerifyError::Kept)
     }
 
     /// How much is where now.
@@ -261,7 +300,8 @@ impl Cold {
     /// Ends the worker, publishes a last checkpoint, and waits for what was begun. Call it before the log is shut down.
     pub async fn stop(&self) {
         let last = async {
-            if let Ok(record) = self.0.archiver.log().checkpoint(Reason::Manual).await
+            if !self.0.archiver.log().awaits_comparison()
+                && let Ok(record) = self.0.archiver.log().checkpoint(Reason::Manual).await
                 && let Err(error) = self.publish(&record).await
             {
                 tracing::warn!(

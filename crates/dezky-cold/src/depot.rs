@@ -50,7 +50,12 @@ pub trait Depot: Send + Sync + 'static {
     /// Says where it is, for people: a folder, a bucket and prefix.
     fn place(&self) -> String;
 
-    /// Whether nothing can be erased from it, so that it takes the parts of events withheld only.
+    /// Sees that it is as it should be, where that could not be looked at when it was opened; every other call does so by itself.
+    async fn ready(&self) -> Result<(), DepotError> {
+        Ok(())
+    }
+
+    /// Whether nothing can be erased from it, so that it takes the parts of events withheld only. Known once it is ready.
     fn withholds(&self) -> bool {
         false
     }
@@ -64,6 +69,12 @@ pub trait Depot: Send + Sync + 'static {
 
     /// The number of bytes of an object; `None` when there is none.
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, DepotError>;
+
+    /// Why an object that lies there is not kept as this depot has what is put now kept (encrypted, locked), for people; `None` when
+    /// it is, or when there is none.
+    async fn shortfall(&self, _key: &ObjectKey) -> Result<Option<String>, DepotError> {
+        Ok(None)
+    }
 
     /// The objects whose names begin with `prefix` and come behind `after`, in the order of their names, at most `limit`.
     async fn list(&self, prefix: &str, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<Entry>, DepotError>;
@@ -80,6 +91,8 @@ pub enum DepotError {
     Open {
         place: String,
         hint: String,
+        /// Nobody's mistake: it cannot be reached now.
+        away: bool,
         #[source]
         source: Option<Source>,
     },
@@ -110,4 +123,11 @@ pub enum DepotError {
         #[source]
         source: Option<Source>,
     },
+}
+
+impl DepotError {
+    /// Whether a setting, a permission or the depot itself has to be changed before it can be used at all.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Open { away: false, .. })
+    }
 }

@@ -38,5 +38,5 @@ pub use restore::{Rebuilt, RestoreError, origin_of, restore, restore_all};
 pub use runs::LastRun;
 pub use tiles::{PublishError, entries};
 pub use timeline::{Listed, Reach, Timeline, TimelineConfig, TimelineError, TimelineExport};
-pub use verify::{ArchiveVerifyError, verify_all};
+pub use verify::{ArchiveVerifyError, Progress, verify_all};
 pub use worker::{Tick, Worker};

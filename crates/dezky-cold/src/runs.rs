@@ -1,6 +1,6 @@
 //! What is remembered of the archiver's last run, whichever process made it.
 
-use dezky_audit::StoreError;
+use dezky_audit::{StoreError, chain};
 use dezky_audit_core::time::Timestamp;
 use dezky_store::{Store, Swap};
 use serde::{Deserialize, Serialize};
@@ -66,16 +66,4 @@ impl LastRun {
             }
         }
     }
-}
-
-/// An error and what caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -1,11 +1,12 @@
 //! Verifying the whole log, archive and hot storage together, across the border.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use dezky_audit::{AuditLog, StoreError};
+use dezky_audit::{AuditLog, StoreError, VerifyError, walk_checked};
 use dezky_audit_core::archive::{Manifest, ObjectName, Plan, PlannedBatch};
 use dezky_audit_core::time::Timestamp;
-use dezky_audit_core::verify::{ArchiveWalk, BatchEvents, Conclude, HeadSource, Report, Stepper, Trust};
+use dezky_audit_core::verify::{ArchiveWalk, BatchEvents, Conclude, HeadSource, Report, Trust};
 use dezky_store::{ReadLimit, Store};
 use tokio::runtime::Handle;
 
@@ -15,6 +16,8 @@ use crate::fetch;
 /// Objects and checkpoints that are listed at once.
 const PAGE: usize = 1_000;
 const CHUNK: ReadLimit = ReadLimit { events: 2_000, bytes: 4 << 20 };
+/// A walk that events were archived under is begun anew, so often at most.
+const ATTEMPTS: u32 = 3;
 
 /// Why archive and log could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -29,31 +32,66 @@ pub enum ArchiveVerifyError {
     Depot(#[from] DepotError),
     #[error("the log's keys cannot be used: {0}")]
     Keys(String),
+    #[error("what came out could not be kept")]
+    Kept(#[source] VerifyError),
+    #[error("it was cancelled; nothing was concluded")]
+    Cancelled,
     #[error("the program is ending")]
     Ending,
 }
 
-/// Walks every batch of the depot and then the hot events behind them, up to the newest checkpoint, against every stored
-/// checkpoint on the way. Findings are in the report; they are no error.
+/// How far a verification is, for whoever watches it, and the way to end it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    walked: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+impl Progress {
+    /// So many events were checked.
+    pub fn walked(&self) -> u64 {
+        self.walked.load(Ordering::Relaxed)
+    }
+
+    /// Ends it with the next batch, or the next few thousand hot events.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Walks every batch of the depot and then the hot events behind them, their search copies compared, up to the event `end`,
+/// against every stored checkpoint on the way. Findings are in the report; they are no error.
 ///
 /// # Errors
 /// Only when it could not look.
 pub async fn verify_all(
     log: &AuditLog,
     depot: Arc<dyn Depot>,
+    end: u64,
     now: Timestamp,
     max_findings: usize,
+    progress: Arc<Progress>,
 ) -> Result<Report, ArchiveVerifyError> {
-    let plan = plan(&*depot).await?;
     let trust = Trust::new(Some(log.origin().clone()), log.key_ring().clone(), None);
     let trust = trust.map_err(|error| ArchiveVerifyError::Keys(error.to_string()))?;
-    let end = log.latest_checkpoint().await?.map_or(0, |record| record.size);
-    let (store, handle) = (Arc::clone(log.store()), Handle::current());
-    let look = move || {
-        let mut look = Look { depot: &*depot, store: &*store, trust: &trust, handle, after: 0 };
-        look.walk(&plan, end, now, max_findings)
-    };
-    tokio::task::spawn_blocking(look).await.map_err(|_| ArchiveVerifyError::Ending)?
+    let mut attempts = 0;
+    loop {
+        let border = log.store().hot().await?.border;
+        let plan = plan(&*depot).await?;
+        let (store, depot, trust) = (Arc::clone(log.store()), Arc::clone(&depot), trust.clone());
+        let (handle, progress) = (Handle::current(), Arc::clone(&progress));
+        progress.walked.store(0, Ordering::Relaxed);
+        let look = move || {
+            let mut look = Look { depot: &*depot, store: &*store, trust: &trust, handle, progress: &progress, after: 0 };
+            look.walk(&plan, end, now, max_findings)
+        };
+        let report = tokio::task::spawn_blocking(look).await.map_err(|_| ArchiveVerifyError::Ending)??;
+        attempts += 1;
+        // What was archived in the middle of the walk is missing where it was looked for.
+        if report.exit_code == 0 || attempts == ATTEMPTS || log.store().hot().await?.border == border {
+            return Ok(report);
+        }
+    }
 }
 
 /// On a thread of its own.
@@ -62,6 +100,7 @@ struct Look<'a> {
     store: &'a dyn Store,
     trust: &'a Trust,
     handle: Handle,
+    progress: &'a Progress,
     /// The checkpoints up to this size were added.
     after: u64,
 }
@@ -74,21 +113,29 @@ impl Look<'_> {
             let (manifest, events) = manifest_names(batch);
             let file = self.handle.block_on(fetch::manifest_file(self.depot, manifest))?.unwrap_or_default();
             let steps = self.handle.block_on(fetch::steps(self.depot, events))?;
-            walk.batch(batch, Manifest::parse(&file), steps.map_or(BatchEvents::Missing, BatchEvents::Read));
+            let steps = steps.map_or(BatchEvents::Missing, BatchEvents::Read);
+            let events = if let BatchEvents::Read(read) = &steps { read.steps.len() } else { 0 };
+            walk.batch(batch, Manifest::parse(&file), steps);
+            self.go_on(events)?;
         }
         walk.rest().enter("hot storage");
-        let (mut next, mut stepper) = (plan.end() + 1, Stepper::new());
+        let mut next = plan.end() + 1;
         while next <= end {
-            let read = self.handle.block_on(self.store.read(next..=end, CHUNK))?;
-            let Some(last) = read.last().map(|stored| stored.seq) else { break };
+            let read = self.handle.block_on(self.store.check(next..=end, CHUNK))?;
+            let Some(last) = read.last().map(|checked| checked.seq) else { break };
             self.heads(&mut walk, last)?;
-            for stored in &read {
-                walk.rest().push(&stepper.step(&stored.line));
-            }
+            walk_checked(walk.rest(), &read);
+            self.go_on(read.len())?;
             next = last.saturating_add(1);
         }
         self.heads(&mut walk, u64::MAX)?;
         Ok(walk.finish(Conclude { now, max_age_seconds: None, ends_early: false }))
+    }
+
+    /// Counts what was walked, unless nobody wants to know any more.
+    fn go_on(&self, events: usize) -> Result<(), ArchiveVerifyError> {
+        self.progress.walked.fetch_add(events as u64, Ordering::Relaxed);
+        if self.progress.cancelled.load(Ordering::Relaxed) { Err(ArchiveVerifyError::Cancelled) } else { Ok(()) }
     }
 
     /// Adds the stored checkpoints up to a size, before the walk has passed it.

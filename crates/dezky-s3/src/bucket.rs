@@ -10,6 +10,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ChecksumMode, ObjectLockMode, ServerSideEncryption};
@@ -25,7 +26,7 @@ use crate::upload;
 const PAGE: usize = 1_000;
 /// So often an upload is begun again because another one of the same name was under way.
 const CONFLICTS: u32 = 3;
-const DAY: u64 = 24 * 3_600;
+pub(crate) const DAY: u64 = 24 * 3_600;
 
 /// Everything of one prefix of a bucket. Names are relative to the prefix.
 #[derive(Debug, Clone)]
@@ -64,8 +65,16 @@ pub struct Head {
     pub sha256: Option<[u8; 32]>,
     /// Encrypted by the server under its own keys (SSE-S3).
     pub encrypted: bool,
-    /// Held by Object Lock; not shown to whoever may not `s3:GetObjectRetention`.
-    pub locked: bool,
+    /// How Object Lock holds it; not shown to whoever may not `s3:GetObjectRetention`.
+    pub held: Option<Held>,
+}
+
+/// An object that Object Lock holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub mode: LockMode,
+    /// For so long from when it was put on, by the server's clock.
+    pub period: Duration,
 }
 
 /// An object in a listing.
@@ -222,7 +231,7 @@ impl Bucket {
                     size: length(head.content_length())?,
                     sha256: sha256.and_then(|sum| sum.try_into().ok()),
                     encrypted: head.server_side_encryption() == Some(&ServerSideEncryption::Aes256),
-                    locked: head.object_lock_mode().is_some() && head.object_lock_retain_until_date().is_some(),
+                    held: held(&head),
                 }))
             }
             Err(SdkError::ServiceError(service)) if service.err().is_not_found() => Ok(None),
@@ -335,6 +344,17 @@ pub(crate) fn not_encrypted() -> BucketError {
     let hint =
         "the server did not confirm that the object is encrypted (SSE-S3, AES256): use one that can, or ask for no encryption";
     BucketError::new(Fault::Encryption, hint)
+}
+
+fn held(head: &HeadObjectOutput) -> Option<Held> {
+    let mode = match head.object_lock_mode()? {
+        ObjectLockMode::Compliance => LockMode::Compliance,
+        ObjectLockMode::Governance => LockMode::Governance,
+        _ => return None,
+    };
+    // Servers keep both to the second.
+    let seconds = head.object_lock_retain_until_date()?.secs().saturating_sub(head.last_modified()?.secs());
+    Some(Held { mode, period: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) })
 }
 
 fn astray(what: &str) -> BucketError {

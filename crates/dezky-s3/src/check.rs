@@ -1,15 +1,21 @@
 //! What has to hold of a bucket before anything is trusted to it.
 
+use std::time::Duration;
+
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::ObjectLockEnabled;
 use sha2::{Digest, Sha256};
 
-use crate::bucket::{Bucket, Content, Put, not_encrypted};
+use crate::bucket::{Bucket, Content, DAY, Head, Put, not_encrypted};
 use crate::error::{BucketError, Fault, explain, no_lock};
+use crate::settings::{LockMode, Settings};
 
 /// What the object says that is put to see what the server does.
 const MARKER: &[u8] =
     b"Objects beside this one are written once, and never again. This one was put twice, to see that the server refuses.\n";
+
+/// How far this machine's clock, which says until when, and the server's, which says since when, may be apart.
+const CLOCKS: Duration = Duration::from_secs(3_600);
 
 /// A bucket's Object Lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,13 +77,42 @@ impl Bucket {
         if settings.encrypt && !head.as_ref().is_some_and(|head| head.encrypted) {
             return Err(not_encrypted());
         }
-        if settings.lock.is_some() && !head.is_some_and(|head| head.locked) {
+        if settings.lock.is_some() && head.is_none_or(|head| head.held.is_none()) {
             let hint = "the server does not show that an object that was put with a lock is locked: it has not locked it, or these \
                         credentials may not s3:GetObjectRetention";
             return Err(BucketError::new(Fault::Lock, hint));
         }
         Ok(())
     }
+
+    /// Why an object that lies there is not kept as the settings want those that are put now: encrypted, and locked for as long, and
+    /// as firmly. `None` when it is, when nothing is wanted, or when there is none.
+    ///
+    /// # Errors
+    /// When it could not be asked.
+    pub async fn shortfall(&self, key: &str) -> Result<Option<String>, BucketError> {
+        let settings = self.settings();
+        if !settings.encrypt && settings.lock.is_none() {
+            return Ok(None);
+        }
+        Ok(self.head(key).await?.and_then(|head| falls_short(settings, &head)))
+    }
+}
+
+/// What an object falls short of.
+fn falls_short(settings: &Settings, head: &Head) -> Option<String> {
+    if settings.encrypt && !head.encrypted {
+        return Some("it is not encrypted (SSE-S3, AES256), as was asked for".to_owned());
+    }
+    let lock = settings.lock?;
+    let Some(held) = head.held else { return Some("it is not locked, as was asked for".to_owned()) };
+    let wanted = Duration::from_secs(u64::from(lock.days) * DAY);
+    if held.period + CLOCKS < wanted {
+        let days = held.period.as_secs() / DAY;
+        return Some(format!("it was locked for {days} days, not for {}", lock.days));
+    }
+    let firm = held.mode == LockMode::Compliance || lock.mode == LockMode::Governance;
+    (!firm).then(|| "it is locked in governance mode, not in compliance mode".to_owned())
 }
 
 /// Servers without Object Lock say so in several ways.
@@ -86,4 +121,32 @@ fn knows_no_lock(code: Option<&str>, status: u16) -> bool {
     status == 501
         || (status == 404 && code != "NoSuchBucket")
         || matches!(code, "ObjectLockConfigurationNotFoundError" | "NotImplemented" | "MethodNotAllowed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::Held;
+    use crate::settings::Lock;
+
+    #[test]
+    fn what_is_there_is_measured_by_what_is_wanted() {
+        let held = |days: u64, mode| Some(Held { mode, period: Duration::from_secs(days * DAY) });
+        let short = |settings: &Settings, encrypted, held| {
+            falls_short(settings, &Head { size: 1, sha256: None, encrypted, held }).unwrap_or_default()
+        };
+        let plain = Settings::new("b", "p");
+        assert_eq!(short(&plain, false, None), "");
+        let encrypting = Settings { encrypt: true, ..plain.clone() };
+        assert!(short(&encrypting, false, None).contains("not encrypted"));
+        assert_eq!(short(&encrypting, true, None), "");
+        let locking = |mode| Settings { lock: Some(Lock { days: 30, mode }), ..plain.clone() };
+        let (firm, loose) = (locking(LockMode::Compliance), locking(LockMode::Governance));
+        assert!(short(&firm, false, None).contains("not locked"));
+        assert!(short(&firm, false, held(29, LockMode::Compliance)).contains("for 29 days, not for 30"));
+        assert!(short(&firm, false, held(30, LockMode::Governance)).contains("governance mode"));
+        assert_eq!(short(&firm, false, held(30, LockMode::Compliance)), "");
+        assert_eq!(short(&loose, false, held(31, LockMode::Compliance)), "");
+        assert_eq!(short(&loose, false, held(30, LockMode::Governance)), "");
+    }
 }

@@ -78,9 +78,14 @@ impl BucketError {
         Self { fault, hint: hint.into(), cause: None }
     }
 
+    /// Whether it is nobody's mistake, and may be over later: no connection, no answer, or "not now".
+    pub const fn is_away(&self) -> bool {
+        matches!(self.fault, Fault::Slow | Fault::Unavailable | Fault::Unreachable)
+    }
+
     /// Whether it may have been done all the same.
     pub(crate) const fn unclear(&self) -> bool {
-        matches!(self.fault, Fault::Slow | Fault::Unavailable | Fault::Unreachable | Fault::Other)
+        self.is_away() || matches!(self.fault, Fault::Other)
     }
 }
 

@@ -23,7 +23,7 @@ mod settings;
 mod upload;
 
 // The public interface is:
-pub use bucket::{Bucket, Content, Entry, Head, Put};
+pub use bucket::{Bucket, Content, Entry, Head, Held, Put};
 pub use check::Locking;
 pub use error::{BucketError, Cause, Fault};
 pub use object::Object;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -40,16 +41,20 @@ pub struct Rule {
 pub struct FaultProxy {
     port: u16,
     script: Arc<Mutex<VecDeque<Rule>>>,
+    away: Arc<AtomicBool>,
 }
 
 impl FaultProxy {
     /// A proxy that changes nothing yet, in front of `HOST:PORT`.
     pub fn start(server: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let proxy = Self { port: listener.local_addr().unwrap().port(), script: Arc::default() };
-        let (script, server) = (Arc::clone(&proxy.script), server.to_owned());
+        let proxy = Self { port: listener.local_addr().unwrap().port(), script: Arc::default(), away: Arc::default() };
+        let (script, away, server) = (Arc::clone(&proxy.script), Arc::clone(&proxy.away), server.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                if away.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let (script, server) = (Arc::clone(&script), server.clone());
                 // A connection that breaks is what this is for.
                 thread::spawn(move || drop(pass(&client, &server, &script)));
@@ -60,6 +65,11 @@ impl FaultProxy {
 
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Whether every connection is closed at once, as if nobody were there.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
     }
 
     /// Each rule is for one request, the first of those that fit it.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dezky_api::{Oidc, OidcConfig, RateLimits, RoleMap, Tls};
+use dezky_audit::chain;
 
 use super::{Given, SettingError, value};
 
@@ -59,11 +60,6 @@ pub(super) fn tls(given: &Given) -> Result<Option<Tls>, SettingError> {
         (Some(_), None) => Err(refused("http.tls_certificate", "http.tls_key is not set".to_owned())),
         (None, Some(_)) => Err(refused("http.tls_key", "http.tls_certificate is not set".to_owned())),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
 }
 
 #[cfg(test)]

@@ -33,6 +33,10 @@ struct ColdPage {
     /// Events that have left, where this process has no archives to say more.
     left: u64,
     archives: Option<Archives>,
+    /// Nothing is signed until the checkpoints beside the archives were compared.
+    withheld: bool,
+    /// Why checkpoints are not published there now.
+    trouble: Option<String>,
     /// What the run that was just asked for has done.
     ran: Option<String>,
 }
@@ -107,7 +111,9 @@ async fn shown(app: &App, visitor: &Visitor, before: u64, ran: Option<String>) -
         Some(cold) => Some(Archives::of(cold, &hot, before).await?),
         None => None,
     };
-    Ok(ColdPage { frame, hot: above + restored, restored, left: hot.border, archives, ran })
+    let trouble = archives.as_ref().and_then(|archives| archives.status.trouble.clone());
+    let withheld = app.log.awaits_comparison();
+    Ok(ColdPage { frame, hot: above + restored, restored, left: hot.border, archives, withheld, trouble, ran })
 }
 
 impl Archives {

@@ -1,13 +1,15 @@
 //! `/trust`: what the log's integrity rests on, what was verified when, and the two buttons.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use dezky_audit::{AuditLog, CheckpointRecord, Clock as _, PublishedKey, SystemClock, Verification, VerifyError, VerifyOptions};
+use dezky_audit::{AuditLog, CheckpointRecord, Clock as _, PublishedKey, SystemClock, Verification, VerifyOptions};
 use dezky_audit_core::note::Note;
+use dezky_cold::Progress;
 use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -24,7 +26,9 @@ use super::visitor::Visitor;
 use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::handlers::checkpoints::force;
-use crate::problem::Problem;
+use crate::handlers::verify::MAX_FINDINGS;
+use crate::parameters::Parameters;
+use crate::problem::{Code, Problem};
 
 /// Verifications that are listed.
 const RUNS: usize = 20;
@@ -47,6 +51,12 @@ struct Trust {
     findings: Vec<Finding>,
     more_findings: u64,
     running: bool,
+    /// The last event that has left hot storage; 0 where none has.
+    border: u64,
+    /// Whether a verification reads the archives too.
+    both_tiers: bool,
+    /// Nothing is signed until the checkpoints beside the archives were compared.
+    withheld: bool,
 }
 
 /// A line of the history.
@@ -66,6 +76,8 @@ struct Finding {
     place: String,
     expected: Option<String>,
     actual: Option<String>,
+    /// The object of the archive, or what else it lies in.
+    object: Option<String>,
     around: Vec<u64>,
     advice: &'static str,
 }
@@ -95,7 +107,10 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
         runs: reports.iter().map(|(at, report)| run(*at, report, now)).collect(),
         more_findings: all - findings.len() as u64,
         findings,
-        running: app.log.metrics().verifying,
+        running: app.log.metrics().verifying || app.cold.as_ref().is_some_and(dezky_cold::Cold::is_verifying),
+        border: store.hot().await?.border,
+        both_tiers: app.cold.is_some(),
+        withheld: app.log.awaits_comparison(),
         frame: Frame::of(&app, &visitor, Section::Trust, "Trust").await?,
     })
 }
@@ -130,6 +145,7 @@ fn finding(finding: &RunFinding) -> Finding {
         place: seq.map(|seq| format!("#{}", grouped(seq))).unwrap_or_default(),
         expected: finding.expected.clone(),
         actual: finding.actual.clone(),
+        object: finding.place.clone(),
         around,
         advice: advice(&finding.kind),
     }
@@ -150,6 +166,19 @@ fn advice(kind: &str) -> &'static str {
         "checkpoint-signature-mismatch" | "checkpoint-head-mismatch" | "checkpoint-root-mismatch" | "checkpoint-fork" => {
             "What was signed does not go with what is stored. Compare with checkpoints that were kept elsewhere before anything else is done."
         }
+        "archive-object-missing" | "archive-gap" => {
+            "Objects of the archive are missing. Look for a deletion marker or an older version in the bucket, or put a copy of the objects back; then verify again."
+        }
+        "archive-digest-mismatch" | "archive-object-unexpected" => {
+            "An object of the archive is not what was archived. Keep a copy of it, bring back the older version or another copy, and find out who could write there."
+        }
+        "malformed-manifest"
+        | "manifest-signature-mismatch"
+        | "manifest-link-mismatch"
+        | "manifest-range-mismatch"
+        | "manifest-root-mismatch" => {
+            "A manifest of the archive is not one that this log has signed for this place. Bring back the older version or another copy, and find out who could write there."
+        }
         "projection-mismatch" => {
             "The event is intact, but its searchable copy is not: lists and filters may show something else. Keep a copy of the database, then have the copy rebuilt."
         }
@@ -163,32 +192,60 @@ pub(crate) async fn checkpoint(State(app): State<App>, OnBehalf(acting): OnBehal
     see("/trust")
 }
 
-/// Verifies the log. A script is told how far it is, line by line, and cancels by going away; a form waits for the end.
-pub(crate) async fn verify(State(app): State<App>, _: Visitor, headers: HeaderMap) -> Result<Response, Problem> {
+/// Verifies the log: both tiers where this process has archives, unless only what is hot is asked for. A script is told how far it is,
+/// line by line, and cancels by going away; a form waits for the end.
+pub(crate) async fn verify(
+    State(app): State<App>,
+    _: Visitor,
+    headers: HeaderMap,
+    parameters: Parameters,
+) -> Result<Response, Problem> {
+    let hot_only = match parameters.only("tiers")?.as_deref() {
+        None => false,
+        Some("hot") => true,
+        Some(_) => return Err(Problem::new(Code::InvalidParameter, "parameter 'tiers': hot, or none")),
+    };
+    let watched = Watched { progress: Arc::default(), both: app.cold.is_some() && !hot_only };
+    let verifying = verification(&app, &watched);
     let by_script = headers.get(ACCEPT).is_some_and(|accept| accept.as_bytes() == b"application/x-ndjson");
     if !by_script {
-        app.log.verify(VerifyOptions::default()).await?;
+        verifying.await?;
         return see("/trust");
     }
     let of = app.log.store().head().await?.size;
     let mut ticks = interval(TOLD_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let log = app.log.clone();
-    let verifying = Box::pin(async move { log.verify(VerifyOptions::default()).await });
-    let progress = Progress { log: app.log.clone(), of, ticks, verifying: Some(verifying) };
-    let lines = unfold(progress, |progress| async move {
-        progress.next().await.map(|(line, rest)| (Ok::<_, std::convert::Infallible>(line), rest))
+    let telling = Telling { log: app.log.clone(), watched, of, ticks, verifying: Some(verifying) };
+    let lines = unfold(telling, |telling| async move {
+        telling.next().await.map(|(line, rest)| (Ok::<_, std::convert::Infallible>(line), rest))
     });
     let media_type = [(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
     Ok((media_type, Body::from_stream(lines)).into_response())
 }
 
-/// A verification under way; dropped, it is cancelled.
-struct Progress {
+/// A verification, to be awaited; dropped, it is cancelled.
+fn verification(app: &App, watched: &Watched) -> BoxFuture<'static, Result<Verification, Problem>> {
+    let (app, progress) = (app.clone(), Arc::clone(&watched.progress));
+    match app.cold.clone().filter(|_| watched.both) {
+        Some(cold) => Box::pin(async move { Ok(cold.verify_watched(MAX_FINDINGS, progress).await?) }),
+        None => Box::pin(async move { Ok(app.log.verify(VerifyOptions::default()).await?) }),
+    }
+}
+
+/// Where it is seen how far a verification is.
+struct Watched {
+    progress: Arc<Progress>,
+    /// Through the archives; else the log itself counts.
+    both: bool,
+}
+
+/// Telling of a verification under way.
+struct Telling {
     log: AuditLog,
+    watched: Watched,
     of: u64,
     ticks: Interval,
-    verifying: Option<BoxFuture<'static, Result<Verification, VerifyError>>>,
+    verifying: Option<BoxFuture<'static, Result<Verification, Problem>>>,
 }
 
 #[derive(Serialize)]
@@ -208,18 +265,20 @@ enum Told {
     },
 }
 
-impl Progress {
+impl Telling {
     async fn next(mut self) -> Option<(String, Self)> {
         let mut verifying = self.verifying.take()?;
         let told = tokio::select! {
             biased;
             done = &mut verifying => match done {
                 Ok(done) => Told::Done { exit_code: done.exit_code, findings: done.report.findings.len() as u64 + done.report.findings_omitted },
-                Err(error) => Told::Failed { failed: error.to_string() },
+                Err(problem) => Told::Failed { failed: problem.detail().to_owned() },
             },
             _ = self.ticks.tick() => {
                 self.verifying = Some(verifying);
-                Told::Walked { walked: self.log.metrics().verified_events, of: self.of }
+                let both = self.watched.both;
+                let walked = if both { self.watched.progress.walked() } else { self.log.metrics().verified_events };
+                Told::Walked { walked, of: self.of }
             }
         };
         let line = serde_json::to_string(&told).unwrap_or_default() + "\n";

@@ -56,6 +56,8 @@ impl Verdict {
 /// The line in the header, and what the trust page says at its top.
 pub(crate) struct TrustCard {
     pub(crate) verdict: Verdict,
+    /// The first event that was looked at, where it is not the log's first: the rest lay in archives.
+    pub(crate) from: Option<u64>,
     /// Up to which event, where a key says so.
     pub(crate) up_to: Option<u64>,
     pub(crate) when: Option<When>,
@@ -97,6 +99,8 @@ pub(super) struct RunFinding {
     pub(super) start_seq: Option<u64>,
     pub(super) expected: Option<String>,
     pub(super) actual: Option<String>,
+    #[serde(rename = "where")]
+    pub(super) place: Option<String>,
     #[serde(default)]
     pub(super) message: String,
 }
@@ -118,12 +122,21 @@ impl RunReport {
 
 impl TrustCard {
     pub(crate) async fn of(app: &App) -> Result<Self, Problem> {
-        let never = Self { verdict: Verdict::Never, up_to: None, when: None, age: String::new(), keys: Vec::new(), findings: 0 };
+        let never = Self {
+            verdict: Verdict::Never,
+            from: None,
+            up_to: None,
+            when: None,
+            age: String::new(),
+            keys: Vec::new(),
+            findings: 0,
+        };
         let Some(run) = app.log.store().runs(1).await?.pop() else { return Ok(never) };
         let Ok(report) = serde_json::from_str::<RunReport>(&run.report) else { return Ok(never) };
         let now = SystemClock.now();
         Ok(Self {
             verdict: report.verdict(run.at, now),
+            from: report.first_seq.filter(|first| *first > 1),
             up_to: (report.authenticated_size > 0).then_some(report.authenticated_size),
             when: Some(When::of(run.at)),
             age: ago(run.at, now),
@@ -136,10 +149,11 @@ impl TrustCard {
 impl TrustCard {
     /// How far, or how much is wrong: what follows the word.
     pub(crate) fn extent(&self) -> String {
+        let from = self.from.map(|from| format!(" from #{}", grouped(from))).unwrap_or_default();
         match (self.verdict, self.findings, self.up_to) {
             (Verdict::Broken, 1, _) => ": 1 finding".to_owned(),
             (Verdict::Broken, n, _) => format!(": {} findings", grouped(n)),
-            (_, _, Some(up_to)) => format!(" to #{}", grouped(up_to)),
+            (_, _, Some(up_to)) => format!("{from} to #{}", grouped(up_to)),
             (_, _, None) => String::new(),
         }
     }

@@ -155,6 +155,8 @@ struct Standing {
     running: bool,
     last_run: Option<LastRun>,
     next_run: Option<String>,
+    /// Why checkpoints are not published beside the archives now.
+    trouble: Option<String>,
     oldest_hot_seq: u64,
     highest_archived_seq: Option<u64>,
 }
@@ -230,6 +232,7 @@ fn state(status: Status, border: u64, highest_archived_seq: Option<u64>) -> Stan
         running: status.running,
         last_run: status.last,
         next_run: status.next.map(|next| next.to_string()),
+        trouble: status.trouble,
         oldest_hot_seq: border + 1,
         highest_archived_seq,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use dezky_audit::{Act, ActBy, CheckpointRecord, Reason};
+use dezky_audit::{Act, ActBy, CheckpointRecord, Reason, chain};
 use dezky_audit_core::ids::parse_decimal;
 use dezky_platform::Acting;
 use http::HeaderMap;
@@ -15,7 +15,7 @@ use super::{RawJson, Text, json};
 use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::problem::{Code, Problem, chain};
+use crate::problem::{Code, Problem};
 
 /// How long the archives may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use dezky_audit::{CheckpointRecord, Export};
+use dezky_audit::{CheckpointRecord, Export, chain};
 use dezky_cold::{TimelineError, TimelineExport};
 use futures_util::StreamExt as _;
 use futures_util::stream::{iter, try_unfold};
@@ -13,7 +13,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LINK};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::parameters::Parameters;
-use crate::problem::{Code, Problem, chain};
+use crate::problem::{Code, Problem};
 
 pub(crate) async fn stream(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Response, Problem> {
     let filter = parameters.into_filter()?;

@@ -4,18 +4,22 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use dezky_audit::chain;
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde::Serialize;
 
 use super::{RawJson, json};
 use crate::app::App;
-use crate::problem::{Problem, chain};
+use crate::problem::Problem;
 
 /// How long a look at the store is good for: whoever asks more often gets the same answer.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 /// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Why events are recorded and not signed.
+const WITHHELD: &str =
+    "the archives could not be reached at start: nothing is signed until the checkpoints beside them were compared";
 
 /// What the store answered, and when.
 pub(crate) struct LastProbe {
@@ -35,7 +39,7 @@ pub(crate) async fn alive() -> Result<RawJson<Vec<u8>>, Problem> {
 #[derive(Serialize)]
 struct Readiness<'a> {
     status: &'static str,
-    checks: [Check<'a>; 1],
+    checks: Vec<Check<'a>>,
 }
 
 #[derive(Serialize)]
@@ -58,7 +62,11 @@ pub(crate) async fn ready(State(app): State<App>) -> Result<Response, Problem> {
         *last = Some(LastProbe { at: Instant::now(), trouble });
     }
     let reason = last.as_ref().and_then(|probe| probe.trouble.as_deref());
-    let checks = [Check { name: "store", ok: reason.is_none(), reason }];
+    let mut checks = vec![Check { name: "store", ok: reason.is_none(), reason }];
+    // Events are recorded all the same.
+    if app.log.awaits_comparison() {
+        checks.push(Check { name: "signing", ok: false, reason: Some(WITHHELD) });
+    }
     Ok(match reason {
         None => json(&Readiness { status: "ready", checks })?.into_response(),
         Some(_) => {

@@ -16,7 +16,7 @@ use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
 
 /// The findings of one verification through the archives that are named.
-const MAX_FINDINGS: usize = 1_000;
+pub(crate) const MAX_FINDINGS: usize = 1_000;
 
 /// The report of the log format's section 8, and where hot storage begins; for a tenant auditor what of it is not about
 /// others. Findings are in it: whatever they are, the status is 200.

@@ -47,6 +47,8 @@ fn write(now: &Metrics, out: &mut Writer<'_>) -> fmt::Result {
     out.seconds("checkpoint_age_seconds", "The age of the newest checkpoint", now.checkpoint_age_seconds)?;
     out.counter("checkpoints", "Checkpoints made", now.checkpoints)?;
     out.counter("checkpoint_failures", "Checkpoints that could not be made", now.checkpoint_failures)?;
+    let waits = u64::from(now.awaits_comparison);
+    out.gauge("signing_withheld", "Whether nothing is signed until the checkpoints beside the archives were compared", waits)?;
     out.gauge("best_effort_queue_events", "Best-effort events that wait in memory", now.best_effort_queue)?;
     out.gauge("best_effort_queue_events_limit", "How many may", now.best_effort_queue_limit)?;
     out.gauge("spool_entries", "Spooled events that are not in the log yet", now.spool_entries)?;

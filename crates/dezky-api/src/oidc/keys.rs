@@ -143,7 +143,7 @@ impl Shared {
         match read.await {
             Ok(Ok(())) => reading.failure = None,
             Ok(Err(error)) => {
-                let reason = crate::problem::chain(&error);
+                let reason = dezky_audit::chain(&error);
                 tracing::warn!(issuer = self.issuer, reason, "the issuer's keys could not be read; those that are known stay");
                 reading.failure = Some(reason);
             }

@@ -84,6 +84,7 @@ impl From<CheckpointError> for Problem {
             | CheckpointError::Tree { .. }
             | CheckpointError::OtherSigner { .. }
             | CheckpointError::BadCheckpoint { .. } => Self::new(Code::SigningStopped, error.to_string()),
+            CheckpointError::NotCompared => Self::new(Code::ArchivesUnavailable, error.to_string()),
             CheckpointError::Closed => Self::new(Code::Closing, "no checkpoint was made"),
             _ => Self::internal(&error),
         }
@@ -157,6 +158,7 @@ impl From<ArchiveError> for Problem {
             ArchiveError::Store(error) => error.into(),
             ArchiveError::Depot(error) => error.into(),
             ArchiveError::Record(error) => error.into(),
+            ArchiveError::NotCompared(_) => Self::new(Code::ArchivesUnavailable, error.to_string()).cause(&error),
             ArchiveError::Ending => Self::new(Code::Closing, "the run has ended"),
             ArchiveError::Scratch(_) => Self::new(Code::ArchivesUnavailable, error.to_string()).cause(&error),
             ArchiveError::Broken { .. } => Self::new(Code::StoreDamaged, error.to_string()),
@@ -186,7 +188,7 @@ impl From<ArchiveVerifyError> for Problem {
             ArchiveVerifyError::Running => Self::new(Code::VerificationRunning, "this one was not begun"),
             ArchiveVerifyError::Store(error) => error.into(),
             ArchiveVerifyError::Depot(error) => error.into(),
-            ArchiveVerifyError::Ending => Self::new(Code::Closing, "the log was not verified"),
+            ArchiveVerifyError::Ending | ArchiveVerifyError::Cancelled => Self::new(Code::Closing, "the log was not verified"),
             _ => Self::internal(&error),
         }
     }

@@ -1,10 +1,12 @@
 use std::fs;
+use std::path::PathBuf;
 
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::browser::Browser;
-use crate::served::{Served, event_with};
+use crate::served::{Served, event, event_with};
 
 /// A log that archives, with two events under a checkpoint.
 async fn signed() -> Served {
@@ -137,4 +139,95 @@ async fn an_archive_that_is_away_is_told_and_hides_nothing_else() {
     fs::rename(&away, &cold).unwrap();
     assert_eq!(browser.get("/events/1").await.status, StatusCode::OK);
     assert!(!browser.get("/?action=thing.*").await.text.contains("cannot be read now"));
+}
+
+/// The only events object of the archive.
+fn events_object(served: &Served) -> PathBuf {
+    let mut objects = fs::read_dir(served.dir.path().join("cold/events")).unwrap();
+    objects.next().unwrap().unwrap().path()
+}
+
+#[tokio::test]
+async fn a_damaged_archive_is_told_on_the_timeline_and_named_by_verify_chain() {
+    let served = signed().await;
+    let browser = Browser::operator(&served).await;
+    archive(&browser).await;
+    let object = events_object(&served);
+    let whole = fs::read(&object).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    fs::write(&object, &damaged).unwrap();
+    let list = browser.get("/?action=thing.made").await;
+    assert_eq!(list.status, StatusCode::OK, "{}", list.text);
+    assert!(list.text.contains("An archive is not what was archived"), "{}", list.text);
+    assert!(!list.text.contains("No event matches") && !list.text.contains("That is all in this range"), "{}", list.text);
+    assert_eq!(browser.send("/trust/verify", "").await.status, StatusCode::SEE_OTHER);
+    let trust = browser.get("/trust").await.text;
+    for told in
+        ["archive-digest-mismatch", "Broken", "bring back the older version", object.file_name().unwrap().to_str().unwrap()]
+    {
+        assert!(trust.contains(told), "{told}: {trust}");
+    }
+    // What is hot is as it was, and says that it is no more than that.
+    assert_eq!(browser.send("/trust/verify?tiers=hot", "").await.status, StatusCode::SEE_OTHER);
+    let trust = browser.get("/trust").await.text;
+    assert!(trust.contains("in hot storage only") && trust.contains(" from #"), "{trust}");
+    fs::write(&object, &whole).unwrap();
+    assert_eq!(browser.send("/trust/verify", "").await.status, StatusCode::SEE_OTHER);
+    let trust = browser.get("/trust").await.text;
+    assert!(!trust.contains("archive-digest-mismatch") && !trust.contains("in hot storage only"), "{trust}");
+    assert!(browser.get("/?action=thing.made").await.text.contains("All events of this page lie in the archive"));
+}
+
+#[tokio::test]
+async fn verify_chain_reads_both_tiers_tells_how_far_it_is_and_ends_when_nobody_watches() {
+    let served = signed().await;
+    let browser = Browser::operator(&served).await;
+    archive(&browser).await;
+    served.record(&["thing.later"]).await;
+    let csrf = browser.csrf().await;
+    let mut script = HeaderMap::new();
+    script.insert(ACCEPT, HeaderValue::from_static("application/x-ndjson"));
+    script.insert("x-csrf-token", csrf.parse().unwrap());
+    let asked = || browser.request(Method::POST, "/trust/verify").headers(script.clone());
+    // Whoever goes away ends it; the next one begins when it has ended.
+    drop(asked().send().await.unwrap());
+    let told = loop {
+        let told = asked().send().await.unwrap().text().await.unwrap();
+        if !told.contains("failed") {
+            break told;
+        }
+    };
+    let lines: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (last, before) = lines.split_last().unwrap();
+    assert_eq!(*last, json!({"exitCode": 0, "findings": 0}), "{told}");
+    assert!(before.iter().all(|line| line["walked"].as_u64() <= line["of"].as_u64()), "{told}");
+    let report = &served.log.store().runs(1).await.unwrap()[0].report;
+    let report: serde_json::Value = serde_json::from_str(report).unwrap();
+    assert_eq!((&report["firstSeq"], &report["completeness"]), (&json!(1), &json!("complete")), "{report}");
+    let refused = browser.send("/trust/verify?tiers=cold", "").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn more_batches_than_a_page_has_are_paged_through() {
+    let served = Served::archiving_by(1).await;
+    let events: Vec<_> = (0..53).map(|_| event("thing.made")).collect();
+    assert_eq!(served.post(&json!(events)).await.status, StatusCode::CREATED);
+    sign(&served).await;
+    let browser = Browser::operator(&served).await;
+    archive(&browser).await;
+    let total = served.get("/audit/archives?limit=1").await.json()["batches"][0]["startSeq"].as_u64().unwrap();
+    assert!(total >= 53);
+    let starts = |page: &str| -> Vec<u64> {
+        let links = page.split("href=\"/events/").skip(1).map(|rest| rest.split('"').next().unwrap().parse().unwrap());
+        links.collect()
+    };
+    let first = browser.get("/cold").await.text;
+    assert_eq!(starts(&first), (total - 49..=total).rev().collect::<Vec<_>>());
+    let older = first.split("href=\"/cold?before=").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(older, (total - 49).to_string());
+    let second = browser.get(&format!("/cold?before={older}")).await.text;
+    assert_eq!(starts(&second), (1..=total - 50).rev().collect::<Vec<_>>());
+    assert!(!second.contains("Older batches"), "{second}");
 }

@@ -6,7 +6,7 @@ use axum::Router;
 use dezky_api::internal::serve_router;
 use dezky_api::{App, Credentials, HttpConfig, Limits, Sources, Stopped};
 use dezky_audit::{AuditLog, Clock, Config, ManualClock, SystemClock};
-use dezky_cold::{ArchiveConfig, Cold, ColdConfig, FolderDepot};
+use dezky_cold::{ArchiveConfig, Cold, ColdConfig, FolderDepot, Limits as BatchLimits};
 use dezky_platform::Platform;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -47,7 +47,12 @@ impl Served {
 
     /// A server with archives in the folder `cold` of its own, for all that a checkpoint covers; nothing is archived by itself.
     pub(crate) async fn archiving() -> Self {
-        Self::built(HttpConfig::default(), Arc::new(SystemClock), true, dezky_api::router).await
+        Self::archiving_by(BatchLimits::default().events).await
+    }
+
+    /// The same in batches of so many events.
+    pub(crate) async fn archiving_by(events: u64) -> Self {
+        Self::built(HttpConfig::default(), Arc::new(SystemClock), Some(events), dezky_api::router).await
     }
 
     /// The same server with other routes.
@@ -56,10 +61,15 @@ impl Served {
     }
 
     async fn started(config: HttpConfig, clock: Arc<dyn Clock>, routes: impl FnOnce(App) -> Router) -> Self {
-        Self::built(config, clock, false, routes).await
+        Self::built(config, clock, None, routes).await
     }
 
-    async fn built(config: HttpConfig, clock: Arc<dyn Clock>, archiving: bool, routes: impl FnOnce(App) -> Router) -> Self {
+    async fn built(
+        config: HttpConfig,
+        clock: Arc<dyn Clock>,
+        archiving: Option<u64>,
+        routes: impl FnOnce(App) -> Router,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Config::in_dir(dir.path());
         settings.spool.limit = 2 * settings.spool.segment;
@@ -69,7 +79,10 @@ impl Served {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let platform = Platform::start(log.clone(), clock);
-        let cold = if archiving { Some(cold(&log, dir.path()).await) } else { None };
+        let cold = match archiving {
+            Some(events) => Some(cold(&log, dir.path(), events).await),
+            None => None,
+        };
         let app = App::with(log.clone(), platform, Sources::default(), cold, credentials, config);
         let router = routes(app.clone());
         let server = tokio::spawn(serve_router(listener, app, router, async {
@@ -132,9 +145,10 @@ impl Served {
     }
 }
 
-async fn cold(log: &AuditLog, dir: &Path) -> Cold {
+async fn cold(log: &AuditLog, dir: &Path, events: u64) -> Cold {
     let depot = FolderDepot::open(dir.join("cold")).await.unwrap();
-    let archive = ArchiveConfig { retention: Duration::ZERO, scratch: dir.to_owned(), ..ArchiveConfig::default() };
+    let limits = BatchLimits { events, ..BatchLimits::default() };
+    let archive = ArchiveConfig { retention: Duration::ZERO, scratch: dir.to_owned(), limits };
     let config = ColdConfig { archive, alone: true, daily: false, hour: 3, cache_bytes: 1 << 20 };
     Cold::start(log.clone(), Arc::new(depot), Arc::new(SystemClock), config).unwrap()
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dezky_audit::{AuditLog, Config, HmacSecret, KnownCheckpoint, OpenError, Reason, RecordError, Store};
+use dezky_audit::{
+    AuditLog, CheckpointError, Config, HmacSecret, KnownCheckpoint, OpenError, ProveError, Reason, RecordError, Scope, Store,
+    VerifyOptions,
+};
 use dezky_audit_core::note::KeyAlgorithm;
 use dezky_store::memory::MemoryStore;
 use tempfile::TempDir;
@@ -163,7 +166,7 @@ async fn several_key_files_all_sign() {
     assert_eq!(log.keys(), [stranger.log.keys()[0].clone()]);
     assert_eq!(log.latest_checkpoint().await.unwrap().unwrap().note.matches('—').count(), 1);
     // The verifier knows both.
-    let verification = log.verify(dezky_audit::VerifyOptions::default()).await.unwrap();
+    let verification = log.verify(VerifyOptions::default()).await.unwrap();
     assert_eq!(verification.exit_code, 0, "{}", verification.json);
     let actions = member(&check_log(&*scratch.store).await, "action");
     assert_eq!(actions, ["audit.key_changed", "audit.key_changed"]);
@@ -203,6 +206,54 @@ async fn a_store_that_is_behind_its_checkpoint_is_refused_with_both_sizes() {
 }
 
 #[tokio::test]
+async fn what_is_to_be_compared_later_is_recorded_and_not_signed() {
+    let scratch = Scratch::new(Backend::Memory).await;
+    for _ in 0..3 {
+        scratch.log.record(of_tenant("acme", draft("a"))).await.unwrap();
+    }
+    let record = scratch.log.checkpoint(Reason::Manual).await.unwrap();
+    let elsewhere = KnownCheckpoint { note: record.note, from: "a bucket".to_owned() };
+    let later = || {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("keys")).unwrap();
+        for name in ["log.key", "ingest.secret"] {
+            fs::copy(scratch.dir.path().join("keys").join(name), dir.path().join("keys").join(name)).unwrap();
+        }
+        (Config { compare_later: true, ..config(dir.path()) }, dir)
+    };
+
+    // An old copy: it takes events, signs nothing, and is found out when what is kept elsewhere can be read.
+    let (config, dir) = later();
+    let old = Scratch::configured(config, truncated(&*scratch.store, 2).await, dir).await;
+    assert!(old.log.awaits_comparison() && old.log.metrics().awaits_comparison);
+    for _ in 0..2 {
+        old.log.record(of_tenant("acme", draft("b"))).await.unwrap();
+    }
+    let not_compared = |error: &CheckpointError| matches!(error, CheckpointError::NotCompared);
+    assert!(not_compared(&old.log.checkpoint(Reason::Manual).await.unwrap_err()));
+    let tenant = old.log.tenant_checkpoint(&Scope::All, &"acme".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(&tenant, ProveError::Checkpoint(error) if not_compared(error)), "{tenant}");
+    assert!(matches!(old.log.compare(Some(&elsewhere)).await, Err(OpenError::Fork { size: 3, .. })));
+    assert!(not_compared(&old.log.checkpoint(Reason::Manual).await.unwrap_err()));
+    assert_eq!(old.log.latest_checkpoint().await.unwrap(), None);
+    assert_eq!(old.log.verify(VerifyOptions::default()).await.unwrap().exit_code, 4);
+    assert!(old.log.shutdown(Duration::from_secs(30)).await.complete);
+    assert!(!old.dir.path().join("keys/checkpoint.note").exists());
+
+    // The store itself: it goes on as if it had been compared at first.
+    let (config, dir) = later();
+    let whole = Scratch::configured(config, truncated(&*scratch.store, 3).await, dir).await;
+    whole.log.record(draft("b")).await.unwrap();
+    let mut newest = whole.log.checkpoints();
+    whole.log.compare(Some(&elsewhere)).await.unwrap();
+    let first = newest.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert_eq!((first.size, first.reason.as_str()), (4, "startup"));
+    assert!(!whole.log.awaits_comparison());
+    whole.finish().await;
+    scratch.finish().await;
+}
+
+#[tokio::test]
 async fn a_running_log_stops_signing_when_its_store_has_lost_something() {
     let dir = tempfile::tempdir().unwrap();
     let store = Faulty::new(Backend::Memory.open(dir.path()).await);
@@ -213,12 +264,12 @@ async fn a_running_log_stops_signing_when_its_store_has_lost_something() {
     scratch.log.checkpoint(Reason::Manual).await.unwrap();
     store.swap(truncated(&*scratch.store, 2).await);
     let error = scratch.log.checkpoint(Reason::Manual).await.unwrap_err();
-    assert!(matches!(error, dezky_audit::CheckpointError::Behind { size: 2, signed: 3 }), "{error}");
+    assert!(matches!(error, CheckpointError::Behind { size: 2, signed: 3 }), "{error}");
     for _ in 0..2 {
         scratch.log.record(draft("b")).await.unwrap();
     }
     let error = scratch.log.checkpoint(Reason::Manual).await.unwrap_err();
-    assert!(matches!(error, dezky_audit::CheckpointError::Fork { size: 3, .. }), "{error}");
+    assert!(matches!(error, CheckpointError::Fork { size: 3, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -248,7 +299,7 @@ async fn a_shutdown_records_what_waits_and_signs_it() {
             receipt.unwrap().unwrap();
         }
         assert!(matches!(scratch.log.record(draft("late")).await, Err(RecordError::Closed)));
-        assert!(matches!(scratch.log.checkpoint(Reason::Manual).await, Err(dezky_audit::CheckpointError::Closed)));
+        assert!(matches!(scratch.log.checkpoint(Reason::Manual).await, Err(CheckpointError::Closed)));
         if let Backend::Sqlite = backend {
             let store = backend.open(scratch.dir.path()).await;
             assert_eq!(check_log(&*store).await.len(), 50);

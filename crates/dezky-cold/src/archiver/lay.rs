@@ -1,7 +1,7 @@
 //! Laying a batch down in the depot: put, read back, verified; or found there, and adopted.
 //!
-//! An object of the batch's name that is not as it should be cannot be replaced, since nothing is ever overwritten: the batch is
-//! then laid down in the next revision, and readers take the highest.
+//! An object of the batch's name that is not as it should be (other bytes; not encrypted or locked as is wanted now) cannot be
+//! replaced, since nothing is ever overwritten: the batch is then laid down in the next revision, and readers take the highest.
 
 use dezky_audit_core::archive::{Manifest, ObjectName};
 use dezky_audit_core::hash::Hash;
@@ -54,6 +54,9 @@ impl Archiver {
         if let Some(why) = differs(&steps, &cut.packed, own) {
             return not_as_put(own, names.1, why);
         }
+        if let Some(why) = self.depot.shortfall(&names.1.into()).await? {
+            return not_as_put(own, names.1, why);
+        }
 
         // Packed elsewhere, the same lines may have other gzip bytes: the manifest speaks of those that lie there.
         let read = &steps.read;
@@ -67,6 +70,9 @@ impl Archiver {
             own_manifest = self.put_new(names.0, sha256, || Ok(Content::Bytes(file.clone()))).await?;
         }
         let Some(file) = fetch::manifest_file(&*self.depot, names.0).await? else { return Err(not_there(names.0)) };
+        if let Some(why) = self.depot.shortfall(&names.0.into()).await? {
+            return not_as_put(own_manifest, names.0, why);
+        }
         let (trust, now, manifest_sha256) = (self.trust.clone(), self.clock.now(), Hash::of(&file));
         let judged = tokio::task::spawn_blocking(move || fetch::judge(&trust, names, &file, steps, now));
         let same = |read: &Manifest| {

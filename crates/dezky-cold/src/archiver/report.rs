@@ -8,6 +8,7 @@ use dezky_audit_core::hash::Hash;
 use dezky_audit_core::time::Timestamp;
 
 use crate::depot::DepotError;
+use crate::keeper::KeepError;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -90,6 +91,8 @@ pub enum ArchiveError {
          check who else writes there"
     )]
     Unusable { start: u64, end: u64, revisions: u64 },
+    #[error("the checkpoints beside the archives could not be compared with the log; nothing is signed until they were")]
+    NotCompared(#[source] Box<KeepError>),
     #[error("the manifest was not signed")]
     Sign(#[from] SignManifestError),
     #[error("the batch lies in the archive, but the event that says so could not be recorded; everything stays hot")]

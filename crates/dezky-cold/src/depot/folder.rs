@@ -40,6 +40,7 @@ impl FolderDepot {
         let failed = move |source: Option<io::Error>| DepotError::Open {
             hint: source.as_ref().map_or("the program is ending", hint).to_owned(),
             place,
+            away: false,
             source: source.map(Into::into),
         };
         let depot = Self { root };

@@ -6,11 +6,13 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use dezky_audit_core::hash::Hash;
 use dezky_s3::{Bucket, BucketError, Fault, Locking};
 use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
 use super::{Body, Content, Depot, DepotError, Entry, ObjectKey, Put, Source};
 
@@ -42,7 +44,14 @@ pub enum LockedParts {
 #[derive(Debug, Clone)]
 pub struct S3Depot {
     bucket: Bucket,
-    withholds: bool,
+    lock_parts: Option<LockedParts>,
+    /// What the bucket has shown of itself, once it has.
+    shown: Arc<OnceCell<Shown>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    locks: bool,
 }
 
 impl S3Depot {
@@ -52,9 +61,25 @@ impl S3Depot {
     /// # Errors
     /// Says what is missing. A locked bucket is refused without [`S3Settings::lock_parts`].
     pub async fn open(settings: S3Settings) -> Result<Self, DepotError> {
-        let (place, lock_parts, asked) = (place(&settings.bucket), settings.lock_parts, settings.bucket.lock.is_some());
+        let depot = Self::connect(settings).await?;
+        depot.ready().await?;
+        Ok(depot)
+    }
+
+    /// The same without asking anything of the bucket: it shows itself when [`Depot::ready`] or anything else is asked first, and until
+    /// it has, that is the error. For a service that must not wait for its archives.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub async fn connect(settings: S3Settings) -> Result<Self, DepotError> {
+        let place = place(&settings.bucket);
+        let bucket = Bucket::connect(settings.bucket).await.map_err(|error| refused(&place, error))?;
+        Ok(Self { bucket, lock_parts: settings.lock_parts, shown: Arc::default() })
+    }
+
+    async fn show(&self) -> Result<Shown, DepotError> {
+        let (bucket, place, asked) = (&self.bucket, self.place(), self.bucket.settings().lock.is_some());
         let failed = |error: BucketError| refused(&place, error);
-        let bucket = Bucket::connect(settings.bucket).await.map_err(failed)?;
         bucket.check_reading().await.map_err(failed)?;
         let locks = match bucket.locking().await {
             Ok(found) => asked || found.is_some_and(|Locking { by_default }| by_default),
@@ -62,11 +87,11 @@ impl S3Depot {
             Err(error) if !asked && error.fault == Fault::Denied => false,
             Err(error) => return Err(failed(error)),
         };
-        if locks && lock_parts.is_none() {
-            return Err(DepotError::Open { place, hint: LOCKED.to_owned(), source: None });
+        if locks && self.lock_parts.is_none() {
+            return Err(DepotError::Open { place, hint: LOCKED.to_owned(), away: false, source: None });
         }
         bucket.check_create_only().await.map_err(failed)?;
-        Ok(Self { bucket, withholds: locks })
+        Ok(Shown { locks })
     }
 
     /// Opens the depot for reading alone, as an auditor's credentials allow. Nothing is put to see whether it could be.
@@ -78,7 +103,7 @@ impl S3Depot {
         let failed = |error: BucketError| refused(&place, error);
         let bucket = Bucket::connect(bucket).await.map_err(failed)?;
         bucket.check_reading().await.map_err(failed)?;
-        Ok(Self { bucket, withholds: false })
+        Ok(Self { bucket, lock_parts: None, shown: Arc::new(OnceCell::new_with(Some(Shown { locks: false }))) })
     }
 }
 
@@ -94,8 +119,9 @@ fn place(settings: &dezky_s3::Settings) -> String {
 }
 
 fn refused(place: &str, error: BucketError) -> DepotError {
+    let away = error.is_away();
     let (hint, source) = parted(error);
-    DepotError::Open { place: place.to_owned(), hint, source }
+    DepotError::Open { place: place.to_owned(), hint, away, source }
 }
 
 fn parted(error: BucketError) -> (String, Option<Source>) {
@@ -108,11 +134,16 @@ impl Depot for S3Depot {
         self.bucket.place()
     }
 
+    async fn ready(&self) -> Result<(), DepotError> {
+        self.shown.get_or_try_init(|| self.show()).await.map(drop)
+    }
+
     fn withholds(&self) -> bool {
-        self.withholds
+        self.shown.get().is_some_and(|shown| shown.locks)
     }
 
     async fn put(&self, key: &ObjectKey, content: Content, sha256: Hash) -> Result<Put, DepotError> {
+        self.ready().await?;
         let failed = |hint, source| DepotError::Put { key: key.to_string(), place: self.place(), hint, source };
         let summed = tokio::task::spawn_blocking(move || sum(&content).map(|actual| (content, actual))).await;
         let summed = summed.unwrap_or_else(|_| Err(io::Error::other("the program is ending")));
@@ -136,11 +167,18 @@ impl Depot for S3Depot {
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<Body>, DepotError> {
+        self.ready().await?;
         let opened = self.bucket.get(key.as_str()).await.map_err(|error| self.unread(key, error))?;
         Ok(opened.map(|object| Box::new(object) as Body))
     }
 
+    async fn shortfall(&self, key: &ObjectKey) -> Result<Option<String>, DepotError> {
+        self.ready().await?;
+        self.bucket.shortfall(key.as_str()).await.map_err(|error| self.unread(key, error))
+    }
+
     async fn size(&self, key: &ObjectKey) -> Result<Option<u64>, DepotError> {
+        self.ready().await?;
         let head = self.bucket.head(key.as_str()).await.map_err(|error| self.unread(key, error))?;
         Ok(head.map(|head| head.size))
     }
@@ -149,6 +187,7 @@ impl Depot for S3Depot {
     /// (`a/b` before `a-b`); no such names are ever put, so that is an error rather than a gap.
     async fn list(&self, prefix: &str, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<Entry>, DepotError> {
         let failed = |hint: String, source| DepotError::List { prefix: prefix.to_owned(), place: self.place(), hint, source };
+        self.ready().await?;
         let (mut entries, mut last) = (Vec::new(), after.map(ToString::to_string));
         while entries.len() < limit {
             let wanted = limit - entries.len();

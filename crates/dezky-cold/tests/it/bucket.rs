@@ -279,6 +279,77 @@ print(len(held))";
     assert!(boto3(&server, script, &[&bucket]).await.parse::<usize>().unwrap() >= 5);
 }
 
+/// A log with a batch whose events object lies in a locked bucket already, put by a run that was cut off.
+async fn cut_off_while_locking(server: &S3Server) -> (Scratch, String, String) {
+    let (bucket, proxy) = (locked_bucket(server).await, FaultProxy::start(server.address()));
+    let behind = settings_behind(&proxy, server).await;
+    let prefix = behind.prefix.clone();
+    let locking = BucketSettings { bucket: bucket.clone(), lock: Some(YEAR), attempts: 1, ..behind };
+    let depot = S3Depot::open(S3Settings { bucket: locking, lock_parts: Some(LockedParts::Withheld) }).await.unwrap();
+    let scratch = scratch_over(depot).await;
+    scratch.record(5).await;
+    proxy.expect([Rule { method: "PUT", path: "/manifests/", fault: Fault::CutRequest }]);
+    scratch.archiver().run().await.unwrap_err();
+    assert_eq!((proxy.waiting(), scratch.hot().await.len()), (0, 5));
+    (scratch, bucket, prefix)
+}
+
+#[tokio::test]
+async fn a_leftover_is_adopted_only_if_it_is_locked_as_it_would_be_now() {
+    let server = server().await;
+    let (scratch, ..) = cut_off_while_locking(&server).await;
+    let run = scratch.archiver().run().await.unwrap();
+    assert!(run.batches[0].adopted && run.batches[0].revision == 0, "{run:?}");
+
+    // The same bytes over it, by somebody who locks nothing: the batch is written again, and nothing had to be deleted.
+    let (scratch, bucket, prefix) = cut_off_while_locking(&server).await;
+    let script = r"
+key = s3.list_objects_v2(Bucket=argv[0], Prefix=argv[1] + '/events/')['Contents'][0]['Key']
+s3.put_object(Bucket=argv[0], Key=key, Body=s3.get_object(Bucket=argv[0], Key=key)['Body'].read())
+print(key)";
+    assert!(boto3(&server, script, &[&bucket, &prefix]).await.contains("/events/"));
+    let run = scratch.archiver().run().await.unwrap();
+    assert!(!run.batches[0].adopted && run.batches[0].revision == 1, "{run:?}");
+    mirror(&scratch).await;
+    scratch.assert_archived_up_to(5).await;
+    let held = r"print(s3.head_object(Bucket=argv[0], Key=argv[1] + '/' + argv[2])['ObjectLockMode'])";
+    assert_eq!(boto3(&server, held, &[&bucket, &prefix, &run.batches[0].jsonl_key]).await, "GOVERNANCE");
+}
+
+#[tokio::test]
+async fn what_is_not_encrypted_as_was_asked_for_is_told() {
+    let server = server().await;
+    let plain = settings(&server).await;
+    put(&open(plain.clone()).await, "events/x", b"one").await;
+    let encrypting = opened_earlier(BucketSettings { encrypt: true, ..plain.clone() }).await;
+    let short = encrypting.shortfall(&key("events/x")).await.unwrap();
+    assert!(short.as_deref().is_some_and(|short| short.contains("not encrypted")), "{short:?}");
+    assert_eq!(encrypting.shortfall(&key("events/none")).await.unwrap(), None);
+    assert_eq!(open(plain).await.shortfall(&key("events/x")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_away_shows_itself_when_it_is_back() {
+    let server = server().await;
+    let proxy = FaultProxy::start(server.address());
+    let behind = BucketSettings { attempts: 1, ..settings_behind(&proxy, &server).await };
+    proxy.set_away(true);
+    let depot = S3Depot::connect(S3Settings::new(behind.clone())).await.unwrap();
+    for error in [
+        depot.ready().await.unwrap_err(),
+        depot.size(&key("events/x")).await.unwrap_err(),
+        S3Depot::open(S3Settings::new(behind.clone())).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, DepotError::Open { away: true, .. }) && !error.is_refusal(), "{error:?}");
+    }
+    proxy.set_away(false);
+    assert_eq!(put(&depot, "events/x", b"one").await, dezky_cold::depot::Put::Created);
+    depot.ready().await.unwrap();
+    // What only a person can change is told from that.
+    let nowhere = S3Depot::connect(S3Settings::new(BucketSettings { bucket: "not-there".to_owned(), ..behind })).await.unwrap();
+    assert!(nowhere.ready().await.unwrap_err().is_refusal());
+}
+
 /// What becomes of a run when this happens to so many requests of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {

@@ -41,14 +41,14 @@ async fn the_archiver_publishes_what_its_manifests_stand_under() {
     let newest = newest_checkpoint(&*scratch.depot, scratch.now()).await.unwrap().unwrap();
     assert!(newest.key.as_str().ends_with("/00000000000000000025.note"), "{}", newest.key);
     let known = KnownCheckpoint { note: newest.note, from: "the depot".to_owned() };
-    scratch.log.agrees_with(&known).await.unwrap();
+    scratch.log.compare(Some(&known)).await.unwrap();
     // A log that has not come so far did not sign it.
     let other = Scratch::new().await;
     other.record(3).await;
     let stranger =
         KnownCheckpoint { note: other.log.checkpoint(Reason::Manual).await.unwrap().note, from: "elsewhere".to_owned() };
     assert!(matches!(
-        scratch.log.agrees_with(&stranger).await,
+        scratch.log.compare(Some(&stranger)).await,
         Err(OpenError::OtherSigner { .. } | OpenError::BadCheckpoint { .. })
     ));
     scratch.assert_archived_up_to(25).await;

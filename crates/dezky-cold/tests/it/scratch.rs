@@ -174,8 +174,9 @@ impl Scratch {
         let all = self.all().await;
         let told = members(&all, "action").iter().filter(|action| *action == "audit.archived").count();
         assert_eq!(told, self.store.batches(1..=border, 1_000).await.unwrap().len());
-        self.log.checkpoint(Reason::Manual).await.unwrap();
-        let report = dezky_cold::verify_all(&self.log, Arc::clone(&self.depot), self.now(), 100).await.unwrap();
+        let end = self.log.checkpoint(Reason::Manual).await.unwrap().size;
+        let look = dezky_cold::verify_all(&self.log, Arc::clone(&self.depot), end, self.now(), 100, Arc::default());
+        let report = look.await.unwrap();
         assert_eq!(report.exit_code, 0, "{:?}", report.findings);
         assert_eq!(report.events, self.store.head().await.unwrap().size);
         // And so does what is hot by itself.
