@@ -19,6 +19,7 @@ mod compose;
 mod fingerprint;
 pub mod generic;
 pub mod ocis;
+mod path;
 mod pieces;
 mod read;
 mod redact;

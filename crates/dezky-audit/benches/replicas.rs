@@ -176,7 +176,7 @@ async fn insert_again(client: &Client, database: &str) -> f64 {
         client.database(database).collection::<Document>("event").find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap();
     while cursor.advance().await.unwrap() {
         let document = cursor.deserialize_current().unwrap();
-        let line: serde_json::Value = serde_json::from_str(document.get_str("line").unwrap()).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(document.get_binary_generic("line").unwrap()).unwrap();
         let recorded_at = line["recordedAt"].as_str().unwrap().to_owned();
         match batches.last_mut() {
             Some((at, batch)) if *at == recorded_at => batch.push(document),

@@ -1,14 +1,16 @@
 //! The way in for adapters of ours: each event by itself, and with the notes that callers may not send.
 
 use std::collections::HashMap;
+use std::future::Future;
 
 use dezky_audit_core::event::{Door, Draft};
 use dezky_audit_core::ids::Seq;
 use dezky_audit_core::source::SourceKey;
+use tokio::sync::oneshot;
 
 use crate::audit_log::AuditLog;
 use crate::record::{Receipt, RecordError, RefusalReason};
-use crate::unit::{Answer, Preparing, Terms, Unit};
+use crate::unit::{Answer, Preparing, Terms, Unit, UnitResult};
 
 /// What became of one event of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,12 +32,25 @@ enum Place {
 }
 
 impl AuditLog {
-    /// Records events of a source in their order; durable when it returns, one answer each. One that conflicts or is refused
-    /// does not touch the others. At most as many as [`AuditLog::record_batch`] takes.
+    /// Records events of a source in their order, one answer each: prepared and queued when the call returns, so that the next
+    /// can be prepared meanwhile; durable when the future does. One that conflicts or is refused does not touch the others. At
+    /// most as many as [`AuditLog::record_batch`] takes.
     ///
     /// # Errors
     /// When nothing is known of any of them: the same call can be made again, those with an `externalId` are known by it.
-    pub async fn record_ingested(&self, drafts: Vec<Draft>) -> Result<Vec<Taken>, RecordError> {
+    pub fn record_ingested(&self, drafts: Vec<Draft>) -> impl Future<Output = Result<Vec<Taken>, RecordError>> + Send + use<> {
+        let queued = self.queue_ingested(drafts);
+        async move {
+            let (places, answer) = queued?;
+            let answers = match answer {
+                Some(answer) => answer.await.map_err(|_| RecordError::OutcomeUnknown)??,
+                None => Vec::new(),
+            };
+            places.into_iter().map(|place| place.taken(&answers)).collect()
+        }
+    }
+
+    fn queue_ingested(&self, drafts: Vec<Draft>) -> Result<(Vec<Place>, Option<oneshot::Receiver<UnitResult>>), RecordError> {
         let inner = &*self.inner;
         let preparing = Preparing { secret: &inner.secret, random: &*inner.world.random };
         let (mut entries, mut places, mut known) = (Vec::new(), Vec::with_capacity(drafts.len()), HashMap::new());
@@ -65,35 +80,38 @@ impl AuditLog {
                 known.insert((key.source, key.external_id), (at, mac));
             }
         }
-        let answers = if entries.is_empty() {
-            Vec::new()
-        } else {
-            let (unit, answer) = Unit::new(entries, Terms::EachByItself);
-            inner.queue.push(unit)?;
-            answer.await.map_err(|_| RecordError::OutcomeUnknown)??
-        };
-        let answer = |at: usize| match answers.get(at) {
-            Some(Answer::Recorded(receipt)) => Ok(Taken::Recorded(*receipt)),
-            Some(Answer::Conflict(seq)) => Ok(Taken::Conflict(*seq)),
-            None => Err(RecordError::OutcomeUnknown),
-        };
-        let taken = |place| match place {
-            Place::Entry(at) => answer(at),
-            Place::Repeats(at) => answer(at).map(|taken| match taken {
-                Taken::Recorded(receipt) => Taken::Recorded(Receipt { duplicate: true, ..receipt }),
-                other => other,
-            }),
-            Place::Contradicts(at) => answer(at).map(|taken| match taken {
-                Taken::Recorded(receipt) => Taken::Conflict(receipt.seq),
-                other => other,
-            }),
-            Place::Refused(reason) => Ok(Taken::Refused(reason)),
-        };
-        places.into_iter().map(taken).collect()
+        if entries.is_empty() {
+            return Ok((places, None));
+        }
+        let (unit, answer) = Unit::new(entries, Terms::EachByItself);
+        inner.queue.push(unit)?;
+        Ok((places, Some(answer)))
     }
 
     /// The key under which sources' contents are named, which is the log's ingest secret.
     pub fn source_key(&self) -> SourceKey {
         SourceKey::new(*self.inner.secret.as_bytes())
+    }
+}
+
+impl Place {
+    fn taken(self, answers: &[Answer]) -> Result<Taken, RecordError> {
+        let answer = |at: usize| match answers.get(at) {
+            Some(Answer::Recorded(receipt)) => Ok(Taken::Recorded(*receipt)),
+            Some(Answer::Conflict(seq)) => Ok(Taken::Conflict(*seq)),
+            None => Err(RecordError::OutcomeUnknown),
+        };
+        match self {
+            Self::Entry(at) => answer(at),
+            Self::Repeats(at) => answer(at).map(|taken| match taken {
+                Taken::Recorded(receipt) => Taken::Recorded(Receipt { duplicate: true, ..receipt }),
+                other => other,
+            }),
+            Self::Contradicts(at) => answer(at).map(|taken| match taken {
+                Taken::Recorded(receipt) => Taken::Conflict(receipt.seq),
+                other => other,
+            }),
+            Self::Refused(reason) => Ok(Taken::Refused(reason)),
+        }
     }
 }

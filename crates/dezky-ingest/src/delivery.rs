@@ -1,8 +1,10 @@
 //! From mapped events to the log: tenants found, conflicts told apart, everything counted.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use dezky_audit::{AuditLog, Clock, Directory, Draft, Scope, Taken};
+use dezky_audit::{AuditLog, Clock, Directory, Draft, RecordError, Scope, Taken};
 use dezky_audit_core::ids::{Action, ActorType, ExternalId, Outcome, Seq};
 use dezky_audit_core::json::Value;
 use dezky_audit_core::source::{Mapped, MappedEvent, SourceKey};
@@ -12,10 +14,10 @@ use crate::health::Health;
 use crate::problem::Problem;
 use crate::same::says_the_same;
 
-/// The most events of one call of the log.
-const MAX_EVENTS: usize = 2_000;
+/// The most events of one call of the log; while the store makes one durable, the next is prepared.
+const MAX_EVENTS: usize = 1_000;
 /// The most bytes of them, about.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 8 << 20;
 
 /// What one delivery came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,39 +66,29 @@ impl Delivery {
     /// # Errors
     /// When not all of it is durable: the same can be delivered again.
     pub async fn deliver(&self, mapped: impl IntoIterator<Item = Mapped>) -> Result<Delivered, Problem> {
-        let mut done = Delivered::default();
-        let (mut events, mut bytes) = (Vec::new(), 0);
-        for mapped in mapped {
-            match mapped {
-                Mapped::Skipped { raw_action } => {
-                    tracing::trace!(raw_action, "skipped");
-                    self.health.held().counts.skipped += 1;
-                    done.skipped += 1;
-                }
-                Mapped::Event(event) => {
-                    bytes += size_of_event(&event.draft);
-                    events.push(*event);
-                }
-            }
-            if events.len() >= MAX_EVENTS || bytes >= MAX_BYTES {
-                self.record(std::mem::take(&mut events), &mut done).await?;
-                bytes = 0;
-            }
-        }
-        self.record(events, &mut done).await?;
-        Ok(done)
+        let mut delivering = self.begin();
+        delivering.take(mapped).await?;
+        delivering.finish().await
     }
 
-    async fn record(&self, events: Vec<MappedEvent>, done: &mut Delivered) -> Result<(), Problem> {
-        if events.is_empty() {
-            return Ok(());
-        }
+    /// The same for what comes in several pieces.
+    pub(crate) fn begin(&self) -> Delivering<'_> {
+        Delivering { delivery: self, events: Vec::new(), bytes: 0, recording: None, done: Delivered::default() }
+    }
+
+    /// Has them prepared and queued.
+    fn record(&self, events: Vec<MappedEvent>) -> Recording {
         let draft = |event: &MappedEvent| {
             let whose = self.directory.resolve(&event.hints);
             Draft { tenant: whose.tenant, partner: whose.partner, ..event.draft.clone() }
         };
-        let drafts: Vec<_> = events.iter().map(draft).collect();
-        let taken = self.log.record_ingested(drafts).await?;
+        let drafts = events.iter().map(draft).collect();
+        Recording { taken: Box::pin(self.log.record_ingested(drafts)), events }
+    }
+
+    /// Waits until they are durable, and sees to what became of each.
+    async fn settle(&self, Recording { events, taken }: Recording, done: &mut Delivered) -> Result<(), Problem> {
+        let taken = taken.await?;
         let mut reports = Vec::new();
         for (event, taken) in events.iter().zip(taken) {
             match taken {
@@ -170,6 +162,68 @@ impl Delivery {
             members.push(("now".to_owned(), Value::Object(now.clone())));
         }
         Some(draft)
+    }
+}
+
+/// A delivery under way.
+pub(crate) struct Delivering<'d> {
+    delivery: &'d Delivery,
+    events: Vec<MappedEvent>,
+    bytes: usize,
+    recording: Option<Recording>,
+    done: Delivered,
+}
+
+/// Events that the log has, but may not have made durable yet.
+struct Recording {
+    events: Vec<MappedEvent>,
+    taken: Pin<Box<dyn Future<Output = Result<Vec<Taken>, RecordError>> + Send>>,
+}
+
+impl Delivering<'_> {
+    /// Some of it may not even be on its way when this returns.
+    pub(crate) async fn take(&mut self, mapped: impl IntoIterator<Item = Mapped>) -> Result<(), Problem> {
+        for mapped in mapped {
+            match mapped {
+                Mapped::Skipped { raw_action } => {
+                    tracing::trace!(raw_action, "skipped");
+                    self.delivery.health.held().counts.skipped += 1;
+                    self.done.skipped += 1;
+                }
+                Mapped::Event(event) => {
+                    self.bytes += size_of_event(&event.draft);
+                    self.events.push(*event);
+                }
+            }
+            if self.events.len() >= MAX_EVENTS || self.bytes >= MAX_BYTES {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All of it is durable when this returns.
+    pub(crate) async fn finish(mut self) -> Result<Delivered, Problem> {
+        self.send().await?;
+        self.settle(None).await?;
+        Ok(self.done)
+    }
+
+    async fn send(&mut self) -> Result<(), Problem> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let next = self.delivery.record(std::mem::take(&mut self.events));
+        self.settle(Some(next)).await
+    }
+
+    /// Lets the one that is under way end, with another one behind it.
+    async fn settle(&mut self, next: Option<Recording>) -> Result<(), Problem> {
+        match std::mem::replace(&mut self.recording, next) {
+            Some(recording) => self.delivery.settle(recording, &mut self.done).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,11 +6,13 @@
 mod file;
 mod place;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dezky_audit_core::source::{Mapped, SourceKey, ocis};
+use tokio::task::JoinHandle;
 
 use self::file::{Look, TailFile};
 use self::place::Place;
@@ -32,7 +34,13 @@ pub struct FileTail {
     cursor: Cursor,
     /// Lent to the thread that reads.
     file: Option<TailFile>,
+    path: PathBuf,
+    /// While there is more in the file, the next piece is read and mapped when one is recorded.
+    ahead: Option<Looking>,
 }
+
+/// A look on a thread of its own.
+type Looking = JoinHandle<(TailFile, io::Result<Look>)>;
 
 impl FileTail {
     /// Goes on where the cursor stands, or begins at the start of the file.
@@ -47,22 +55,27 @@ impl FileTail {
                 Problem::new(format!("the cursor {CURSOR} cannot be read"), "it was written by a later version, or by hand")
             })?),
         };
-        let file = TailFile::new(path, place, delivery.key().clone());
-        Ok(Self { delivery, cursor, file: Some(file) })
+        let file = TailFile::new(path.clone(), place, delivery.key().clone());
+        Ok(Self { delivery, cursor, file: Some(file), path, ahead: None })
+    }
+
+    /// `None` where the file got lost with a look that was broken off.
+    fn start_looking(&mut self) -> Option<Looking> {
+        let mut file = self.file.take()?;
+        let key = self.delivery.key().clone();
+        Some(tokio::task::spawn_blocking(move || {
+            let look = file.look();
+            (file, look.map(|look| look.mapped(&key)))
+        }))
     }
 
     async fn look(&mut self) -> Result<Look, Problem> {
-        let Some(mut file) = self.file.take() else {
+        let Some(looking) = self.ahead.take().or_else(|| self.start_looking()) else {
             return Err(Problem::new("reading the file was broken off", ""));
         };
-        let key = self.delivery.key().clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let look = file.look();
-            (file, look.map(|look| look.mapped(&key)))
-        });
-        let (file, look) = looked.await.map_err(|_| Problem::new("reading the file failed", "please report it"))?;
-        let path = file.path().display().to_string();
+        let (file, look) = looking.await.map_err(|_| Problem::new("reading the file failed", "please report it"))?;
         self.file = Some(file);
+        let path = self.path.display();
         look.map_err(|error| Problem::new(format!("{path}: {error}"), "it must be a file that this process may read"))
     }
 }
@@ -71,11 +84,10 @@ impl FileTail {
 impl Work for FileTail {
     async fn round(&mut self) -> Result<Progress, Problem> {
         let look = self.look().await?;
-        let path = || self.file.as_ref().map(|file| file.path().display().to_string()).unwrap_or_default();
         let mut warning = None;
         let progress = match look {
             Look::NoFile => {
-                warning = Some(format!("there is no file {} yet; {SETTINGS}", path()));
+                warning = Some(format!("there is no file {} yet; {SETTINGS}", self.path.display()));
                 Progress::CaughtUp
             }
             Look::Nothing { waiting } => {
@@ -84,8 +96,9 @@ impl Work for FileTail {
             }
             Look::Moved { place, lost } => {
                 if lost {
+                    let path = self.path.display();
                     let message =
-                        format!("the rest of the former {} could not be found; keep it uncompressed for one rotation", path());
+                        format!("the rest of the former {path} could not be found; keep it uncompressed for one rotation");
                     tracing::warn!("{message}");
                     warning = Some(message);
                 }
@@ -93,6 +106,9 @@ impl Work for FileTail {
                 Progress::More
             }
             Look::Mapped { mapped, place, waiting } => {
+                if waiting > 0 {
+                    self.ahead = self.start_looking();
+                }
                 self.delivery.deliver(mapped).await?;
                 self.cursor.move_to(place.to_string()).await?;
                 self.delivery.health.held().waiting = Some(waiting);

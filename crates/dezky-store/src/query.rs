@@ -23,6 +23,9 @@ pub const MAX_LIMIT: usize = 500;
 /// A page ends before the event whose line would bring it above this many bytes, unless that is its first.
 pub const MAX_PAGE_BYTES: usize = 4 << 20;
 
+/// How long the search for a page goes on. A page is to be there after 50 ms; the rest is for what is begun when this is over.
+const PAGE_BUDGET: Duration = Duration::from_millis(40);
+
 /// A question for a page of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
@@ -39,7 +42,7 @@ pub struct Query {
 impl Default for Query {
     /// The newest 100 events, within 50 ms.
     fn default() -> Self {
-        Self { filter: Filter::default(), order: Order::Descending, limit: 100, after: None, budget: Duration::from_millis(50) }
+        Self { filter: Filter::default(), order: Order::Descending, limit: 100, after: None, budget: PAGE_BUDGET }
     }
 }
 

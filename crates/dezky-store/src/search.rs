@@ -1,7 +1,7 @@
 //! What answers a person: lists, single events, counts. Every method takes the caller's [`Scope`] first, and an event
 //! outside it is as if it did not exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -98,4 +98,24 @@ pub trait Search: Send + Sync {
     /// hour and value, at most [`MAX_HOURLY_ROWS`]. Archived events stay counted; the newest second may be missing.
     /// Statistics, not evidence.
     async fn hourly(&self, scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> Result<Vec<HourCount>, StoreError>;
+
+    /// How many events have each value in the same hours all together; those without one are left out.
+    async fn totals(
+        &self,
+        scope: &Scope,
+        since: Timestamp,
+        until: Timestamp,
+        by: CountBy,
+    ) -> Result<BTreeMap<String, u64>, StoreError>;
+}
+
+/// Counts of hours as [`Search::totals`] gives them.
+pub(crate) fn summed<H>(hours: BTreeMap<(H, Option<String>), u64>) -> BTreeMap<String, u64> {
+    let mut totals = BTreeMap::new();
+    for ((_, value), n) in hours {
+        if let Some(value) = value {
+            *totals.entry(value).or_default() += n;
+        }
+    }
+    totals
 }

@@ -30,6 +30,7 @@ mod retention;
 mod schema;
 mod segment;
 mod shelf;
+mod tally;
 mod terms;
 mod transfer;
 mod value;

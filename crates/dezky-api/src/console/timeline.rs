@@ -85,9 +85,9 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
     };
     let query = view.query(now)?;
     let scope = &visitor.caller.scope;
-    let Listed { page: found, archives } = listed(&app, scope, &query).await?;
+    let (Listed { page: found, archives }, counts) =
+        tokio::try_join!(listed(&app, scope, &query), Counts::of(&app, scope, &view, &query, now))?;
     let only_archived = archives == Some(Reach::Read) && only_archived(&found, &app.log.store().hot().await?);
-    let counts = Counts::of(&app, scope, &view, &query, now).await?;
     let frame = Frame::of(&app, &visitor, Section::Timeline, "Timeline").await?;
     let is_first = view.cursor().is_none();
     let unused = is_first && !view.is_filtered() && found.events.len() < FEW_EVENTS && demonstration::is_unused(&app).await?;

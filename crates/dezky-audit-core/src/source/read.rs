@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::path::Path;
 use crate::json::{MAX_NUMBER, Members, Value};
 
 /// The text is no JSON that can be taken in.
@@ -25,11 +26,13 @@ pub struct NotJson {
 /// # Errors
 /// When `text` is not JSON, or nests deeper.
 pub fn read_lenient(text: &[u8]) -> Result<(Value, Vec<String>), NotJson> {
-    let state = RefCell::new(State { path: String::new(), converted: Vec::new() });
+    let converted = RefCell::new(Vec::new());
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Seed(&state).deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let value = Seed { path: &Path::Root, converted: &converted }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value));
     match value {
-        Ok(value) => Ok((value, state.into_inner().converted)),
+        Ok(value) => Ok((value, converted.into_inner())),
         Err(error) => Err(NotJson {
             line: error.line(),
             column: error.column(),
@@ -43,36 +46,17 @@ pub fn read_lenient(text: &[u8]) -> Result<(Value, Vec<String>), NotJson> {
     }
 }
 
-struct State {
-    /// Of the value that is being read, as a JSON pointer.
-    path: String,
-    converted: Vec<String>,
-}
-
 #[derive(Clone, Copy)]
-struct Seed<'a>(&'a RefCell<State>);
+struct Seed<'a> {
+    /// Of the value that is being read.
+    path: &'a Path<'a>,
+    converted: &'a RefCell<Vec<String>>,
+}
 
 impl Seed<'_> {
     fn convert(self, text: String) -> Value {
-        let mut state = self.0.borrow_mut();
-        let path = state.path.clone();
-        state.converted.push(path);
+        self.converted.borrow_mut().push(self.path.to_string());
         Value::String(text)
-    }
-
-    /// Runs `read` with one more reference token on the path.
-    fn inside<T>(self, token: &dyn fmt::Display, read: impl FnOnce(Self) -> T) -> T {
-        use std::fmt::Write as _;
-        let length = {
-            let mut state = self.0.borrow_mut();
-            let length = state.path.len();
-            // Writing to a string does not fail.
-            let _infallible = write!(state.path, "/{token}");
-            length
-        };
-        let result = read(self);
-        self.0.borrow_mut().path.truncate(length);
-        result
     }
 }
 
@@ -125,17 +109,21 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = self.inside(&list.len(), |seed| items.next_element_seed(seed))? {
-            list.push(item);
+        loop {
+            let path = Path::Item(self.path, list.len());
+            match items.next_element_seed(Seed { path: &path, ..self })? {
+                Some(item) => list.push(item),
+                None => return Ok(Value::Array(list)),
+            }
         }
-        Ok(Value::Array(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut members = Members::new();
         let mut places: Option<std::collections::HashMap<String, usize>> = None;
         while let Some(name) = entries.next_key::<String>()? {
-            let value = self.inside(&Token(&name), |seed| entries.next_value_seed(seed))?;
+            let path = Path::Member(self.path, &name);
+            let value = entries.next_value_seed(Seed { path: &path, ..self })?;
             // Few members are compared one by one, many are looked up.
             if members.len() == 16 {
                 places = Some(members.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect());
@@ -153,23 +141,12 @@ impl<'de> Visitor<'de> for Seed<'_> {
             match place.and_then(|at| members.get_mut(at)) {
                 Some((_, earlier)) => {
                     *earlier = value;
-                    let mut state = self.0.borrow_mut();
-                    let pointer = format!("{}/{}", state.path, Token(&name));
-                    state.converted.push(pointer);
+                    self.converted.borrow_mut().push(path.to_string());
                 }
                 None => members.push((name, value)),
             }
         }
         Ok(Value::Object(members))
-    }
-}
-
-/// A member's name as a reference token (RFC 6901, section 3).
-pub(super) struct Token<'a>(pub(super) &'a str);
-
-impl fmt::Display for Token<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(['~', '/']) { f.write_str(&self.0.replace('~', "~0").replace('/', "~1")) } else { f.write_str(self.0) }
     }
 }
 

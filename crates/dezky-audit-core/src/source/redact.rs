@@ -4,7 +4,7 @@
 //! wherever they stand (a JSON Web Token, an Authorization header, a secret in the query of a URL). What is caught reads
 //! [`REDACTED`], and is named.
 
-use super::read::Token;
+use super::path::Path;
 use crate::json::{Members, Value};
 
 /// What stands where a secret stood.
@@ -68,8 +68,8 @@ pub(super) type TableLine = (&'static [&'static str], Rule);
 /// Takes secrets out of `data`; the pointers of what was taken, in order, and the secrets themselves, so that they can be taken
 /// out of other texts too.
 pub(super) fn redact(data: &mut Members, table: &[TableLine]) -> (Vec<String>, Vec<String>) {
-    let mut redactor = Redactor { table, path: Vec::new(), pointers: Vec::new(), secrets: Vec::new() };
-    redactor.members(data);
+    let mut redactor = Redactor { table, pointers: Vec::new(), secrets: Vec::new() };
+    redactor.members(data, &Path::Root);
     (redactor.pointers, redactor.secrets)
 }
 
@@ -88,50 +88,45 @@ pub(super) fn without(text: &str, secrets: &[String]) -> Option<String> {
 
 struct Redactor<'t> {
     table: &'t [TableLine],
-    path: Vec<String>,
     pointers: Vec<String>,
     secrets: Vec<String>,
 }
 
 impl Redactor<'_> {
-    fn members(&mut self, members: &mut Members) {
+    fn members(&mut self, members: &mut Members, path: &Path<'_>) {
         for (name, value) in members {
-            self.path.push(name.clone());
-            self.value(value, is_secret_name(name));
-            self.path.pop();
+            self.value(value, &Path::Member(path, name), is_secret_name(name));
         }
     }
 
-    fn value(&mut self, value: &mut Value, named_secret: bool) {
-        if let Some(rule) = self.rule()
+    fn value(&mut self, value: &mut Value, path: &Path<'_>, named_secret: bool) {
+        if let Some(rule) = self.rule(path)
             && (matches!(rule, Rule::Always) || matches!(value, Value::String(_)))
         {
-            self.take(value);
+            self.take(value, path);
             return;
         }
         match value {
-            Value::String(text) if named_secret && !text.is_empty() && text != MASK => self.take(value),
-            Value::Number(_) if named_secret => self.take(value),
+            Value::String(text) if named_secret && !text.is_empty() && text != MASK => self.take(value, path),
+            Value::Number(_) if named_secret => self.take(value, path),
             Value::String(text) => {
                 if let Some(clean) = clean(text) {
                     *text = clean;
-                    self.note();
+                    self.pointers.push(path.to_string());
                 }
             }
             Value::Array(items) => {
                 for (at, item) in items.iter_mut().enumerate() {
-                    self.path.push(at.to_string());
-                    self.value(item, named_secret);
-                    self.path.pop();
+                    self.value(item, &Path::Item(path, at), named_secret);
                 }
             }
-            Value::Object(members) => self.members(members),
+            Value::Object(members) => self.members(members, path),
             _ => {}
         }
     }
 
     /// Sources repeat their masks, and empty values hide nothing.
-    fn take(&mut self, value: &mut Value) {
+    fn take(&mut self, value: &mut Value, path: &Path<'_>) {
         if let Value::String(text) = value {
             if text.is_empty() || text == MASK {
                 return;
@@ -139,20 +134,11 @@ impl Redactor<'_> {
             self.secrets.push(std::mem::take(text));
         }
         *value = Value::from(REDACTED);
-        self.note();
+        self.pointers.push(path.to_string());
     }
 
-    fn note(&mut self) {
-        let pointer = self.path.iter().map(|name| format!("/{}", Token(name))).collect();
-        self.pointers.push(pointer);
-    }
-
-    fn rule(&self) -> Option<&Rule> {
-        let fits = |pattern: &[&str]| {
-            pattern.len() == self.path.len()
-                && pattern.iter().zip(&self.path).all(|(wanted, name)| *wanted == "*" || wanted.eq_ignore_ascii_case(name))
-        };
-        self.table.iter().find(|(pattern, _)| fits(pattern)).map(|(_, rule)| rule)
+    fn rule(&self, path: &Path<'_>) -> Option<&Rule> {
+        self.table.iter().find(|(pattern, _)| path.fits(pattern)).map(|(_, rule)| rule)
     }
 }
 

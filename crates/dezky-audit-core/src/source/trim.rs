@@ -1,6 +1,6 @@
 //! Data cut to what an event can hold, with the pointers of what was cut.
 
-use super::read::Token;
+use super::path::Path;
 use crate::json::{Members, Value, write_members};
 
 /// How much data one event may have, in bytes of canonical JSON: well below a line's limit, whatever else it holds.
@@ -28,7 +28,10 @@ pub(super) fn trim(data: &mut Members) -> Vec<String> {
     let mut cut = Vec::new();
     let mut written = Vec::new();
     for limits in LIMITS {
-        Trimmer { limits, path: String::new(), cut: &mut cut }.members(data, 1);
+        Trimmer { limits, cut: &mut cut }.members(data, &Path::Root, 1);
+        if most(data) <= MAX_BYTES {
+            break;
+        }
         written.clear();
         write_members(&mut written, data);
         if written.len() <= MAX_BYTES {
@@ -47,58 +50,67 @@ pub(super) fn cut(text: &str, max: usize) -> &str {
     &text[..end]
 }
 
+/// The most bytes that members can have as canonical JSON: those of a text are written as six each at most.
+fn most(members: &Members) -> usize {
+    members.iter().map(|(name, value)| 6 * name.len() + 4 + most_of(value)).sum::<usize>() + 2
+}
+
+fn most_of(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Number(_) => 32,
+        Value::String(text) => 6 * text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| most_of(item) + 1).sum::<usize>() + 2,
+        Value::Object(members) => most(members),
+    }
+}
+
 struct Trimmer<'c> {
     limits: Limits,
-    path: String,
     cut: &'c mut Vec<String>,
 }
 
 impl Trimmer<'_> {
-    fn members(&mut self, members: &mut Members, depth: usize) {
+    fn members(&mut self, members: &mut Members, path: &Path<'_>, depth: usize) {
         let before = members.len();
         members.retain(|(name, _)| name.len() <= self.limits.name);
         members.truncate(self.limits.members);
         if members.len() < before {
-            self.note();
+            self.note(path);
         }
         for (name, value) in members {
-            let length = self.path.len();
-            self.path = format!("{}/{}", self.path, Token(name));
-            self.value(value, depth);
-            self.path.truncate(length);
+            self.value(value, &Path::Member(path, name), depth);
         }
     }
 
-    fn value(&mut self, value: &mut Value, depth: usize) {
+    fn value(&mut self, value: &mut Value, path: &Path<'_>, depth: usize) {
         match value {
             Value::String(text) if text.len() > self.limits.text => {
                 text.truncate(cut(text, self.limits.text).len());
-                self.note();
+                self.note(path);
             }
             Value::Array(_) | Value::Object(_) if depth >= self.limits.depth => {
                 *value = Value::from("[cut]");
-                self.note();
+                self.note(path);
             }
             Value::Array(items) => {
                 if items.len() > self.limits.items {
                     items.truncate(self.limits.items);
-                    self.note();
+                    self.note(path);
                 }
                 for (at, item) in items.iter_mut().enumerate() {
-                    let length = self.path.len();
-                    self.path = format!("{}/{at}", self.path);
-                    self.value(item, depth + 1);
-                    self.path.truncate(length);
+                    self.value(item, &Path::Item(path, at), depth + 1);
                 }
             }
-            Value::Object(members) => self.members(members, depth + 1),
+            Value::Object(members) => self.members(members, path, depth + 1),
             _ => {}
         }
     }
 
-    fn note(&mut self) {
-        if self.cut.last() != Some(&self.path) {
-            self.cut.push(self.path.clone());
+    fn note(&mut self, path: &Path<'_>) {
+        let pointer = path.to_string();
+        if self.cut.last() != Some(&pointer) {
+            self.cut.push(pointer);
         }
     }
 }

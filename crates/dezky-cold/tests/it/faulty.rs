@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Cursor, Read};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -138,6 +138,7 @@ delegate! {
         fn get(scope: &Scope, seq: Seq) -> Option<Stored>;
         fn count(scope: &Scope, filter: &Filter, budget: Duration) -> Count;
         fn hourly(scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> Vec<HourCount>;
+        fn totals(scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> BTreeMap<String, u64>;
     }
     SearchCopy {
         fn check(range: RangeInclusive<u64>, limit: ReadLimit) -> Vec<Checked>;

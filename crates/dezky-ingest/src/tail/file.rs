@@ -50,10 +50,6 @@ impl TailFile {
         Self { path, place, file: None, had_ended: false, key }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) fn look(&mut self) -> io::Result<Look> {
         let Some(place) = self.place.clone() else { return self.begin() };
         let Some(file) = self.file.take() else { return self.find(&place) };

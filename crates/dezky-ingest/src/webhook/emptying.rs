@@ -17,7 +17,7 @@ use crate::worker::{Progress, Work};
 const BODIES: usize = 64;
 const BYTES: u64 = 4 << 20;
 /// So many events are mapped ahead of what is recorded.
-const AHEAD: usize = 2_000;
+const AHEAD: usize = 1_000;
 
 /// What a body is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,9 +83,11 @@ impl Work for Emptying {
             // Where nobody takes it, the round was given up.
             drop(give.blocking_send(ahead));
         });
+        let mut delivering = self.delivery.begin();
         while let Some(mapped) = take.recv().await {
-            self.delivery.deliver(mapped).await?;
+            delivering.take(mapped).await?;
         }
+        delivering.finish().await?;
         mapping.await.map_err(|_| Problem::new("mapping a body failed", "please report it"))?;
         for name in names {
             self.inbox.remove(&name).await.map_err(disk)?;

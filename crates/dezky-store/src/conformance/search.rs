@@ -344,6 +344,22 @@ pub async fn counts_by_the_hour(fresh: impl AsyncFn() -> Fixture) {
     );
     assert_eq!(ask(hour + 1, hour + 2, CountBy::Outcome).await, [row(1, "denied", 1), row(1, "success", 1)]);
     assert_eq!(ask(hour * 2, hour * 5, CountBy::Action).await, [row(2, "tenant.updated", 2)]);
+    // Whole days in the middle, and hours at both ends.
+    let far = [at(hour * 30, "acme", "success"), at(hour * 47, "acme", "denied"), at(hour * 49, "globex", "success")];
+    scribe.append(&*store, &far).await;
+    store.settle().await.unwrap();
+    let acme = Scope::Tenants(["acme".parse().unwrap()].into());
+    let total = async |scope: &Scope, since: u64, until: u64, by| {
+        let totals = store.totals(scope, time(hour * since), time(hour * until), by).await.unwrap();
+        totals.into_iter().map(|(value, n)| format!("{value} {n}")).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(total(&Scope::All, 0, 80, CountBy::Tenant).await, "acme 5, globex 2");
+    assert_eq!(total(&Scope::All, 5, 49, CountBy::Tenant).await, "acme 3");
+    assert_eq!(total(&Scope::All, 2, 50, CountBy::Outcome).await, "denied 1, success 5");
+    assert_eq!(total(&Scope::All, 1, 3, CountBy::Outcome).await, "denied 1, success 3");
+    assert_eq!(total(&acme, 1, 48, CountBy::Outcome).await, "denied 2, success 3");
+    assert_eq!(total(&acme, 1, 4_800, CountBy::Action).await, "tenant.updated 5");
+    assert_eq!(total(&acme, 0, 80, CountBy::Nothing).await, "");
     store.rebuild().await.unwrap();
     assert_eq!(
         ask(0, hour * 9, CountBy::Source).await,

@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::log::{EventLog, ReadLimit, Stored};
 use crate::projection::{Column, SearchRow};
 use crate::query::{Cursor, Filter, MAX_LIMIT, MAX_PAGE_BYTES, Order, Query};
-use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search};
+use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search, summed};
 
 #[async_trait]
 impl Search for MemoryStore {
@@ -68,6 +68,29 @@ impl Search for MemoryStore {
     }
 
     async fn hourly(&self, scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> Result<Vec<HourCount>, StoreError> {
+        let rows = self.hours(scope, since, until, by)?.into_iter().map(|((hour, value), n)| HourCount { hour, value, n });
+        Ok(rows.take(MAX_HOURLY_ROWS).collect())
+    }
+
+    async fn totals(
+        &self,
+        scope: &Scope,
+        since: Timestamp,
+        until: Timestamp,
+        by: CountBy,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        Ok(summed(self.hours(scope, since, until, by)?))
+    }
+}
+
+impl MemoryStore {
+    fn hours(
+        &self,
+        scope: &Scope,
+        since: Timestamp,
+        until: Timestamp,
+        by: CountBy,
+    ) -> Result<BTreeMap<(Timestamp, Option<String>), u64>, StoreError> {
         let state = self.state()?;
         let hour = |time: Timestamp| time.unix_ms() / 3_600_000;
         let mut counts: BTreeMap<(Timestamp, Option<String>), u64> = BTreeMap::new();
@@ -85,8 +108,7 @@ impl Search for MemoryStore {
             };
             *counts.entry((*at, value.map(str::to_owned))).or_default() += n;
         }
-        let rows = counts.into_iter().map(|((hour, value), n)| HourCount { hour, value, n });
-        Ok(rows.take(MAX_HOURLY_ROWS).collect())
+        Ok(counts)
     }
 }
 

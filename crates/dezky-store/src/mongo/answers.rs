@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::log::Stored;
 use crate::projection::Column;
 use crate::query::{Cursor, Filter, MAX_LIMIT, MAX_PAGE_BYTES, Order, Query};
-use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search};
+use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search, summed};
 
 /// Entries in the first window of a page; each later one has twice as many, up to the most.
 const FIRST_WINDOW: u64 = 2_000;
@@ -123,6 +123,24 @@ impl Search for MongoStore {
     }
 
     async fn hourly(&self, scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> Result<Vec<HourCount>, StoreError> {
+        let counts = self.hours(scope, since, until, by).await?;
+        let rows = counts.into_iter().map(|((hour, value), n)| HourCount { hour: hour_time(hour), value, n });
+        Ok(rows.take(MAX_HOURLY_ROWS).collect())
+    }
+
+    async fn totals(
+        &self,
+        scope: &Scope,
+        since: Timestamp,
+        until: Timestamp,
+        by: CountBy,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        Ok(summed(self.hours(scope, since, until, by).await?))
+    }
+}
+
+impl MongoStore {
+    async fn hours(&self, scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> Result<Counts, StoreError> {
         let column = match by {
             CountBy::Nothing => None,
             CountBy::Tenant => Some("tenant_slug"),
@@ -132,11 +150,10 @@ impl Search for MongoStore {
         };
         let hours = since.unix_ms() / HOUR_MS..until.unix_ms().div_ceil(HOUR_MS);
         let border = number(&self.log_document(&["border"]).await?, "border")?;
-        let mut counts: BTreeMap<(u64, Option<String>), u64> = BTreeMap::new();
+        let mut counts = Counts::new();
         self.count_departed(scope, &hours, border, column, &mut counts).await?;
         self.count_hot(scope, &hours, border, column, &mut counts).await?;
-        let rows = counts.into_iter().map(|((hour, value), n)| HourCount { hour: hour_time(hour), value, n });
-        Ok(rows.take(MAX_HOURLY_ROWS).collect())
+        Ok(counts)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Lists and counts: what the walk over the copy finds, and the short rest of the log that is not copied yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,14 @@ use super::index::read_row;
 use super::indexer::copied;
 use super::plan::{Plan, tenants};
 use super::segment::Place;
+use super::tally;
 use super::value::{bytes, integer, number};
 use super::walk::{Deadline, End, Walk, row_of};
 use crate::error::StoreError;
 use crate::log::Stored;
 use crate::projection::{Column, SearchRow};
 use crate::query::{Cursor, Filter, MAX_LIMIT, MAX_PAGE_BYTES, Order, Query};
-use crate::search::{Count, CountBy, HourCount, MAX_HOURLY_ROWS, Page, Scope, Search};
+use crate::search::{Count, CountBy, HourCount, Page, Scope, Search};
 
 /// The most events that are read from the lines because the copy lacks them.
 const MAX_REST: u64 = 50_000;
@@ -49,7 +50,18 @@ impl Search for SqliteStore {
 
     async fn hourly(&self, scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> Result<Vec<HourCount>, StoreError> {
         let scope = scope.clone();
-        self.read_side(move |connection| hourly(connection, &scope, since, until, by)).await
+        self.read_side(move |connection| tally::hourly(connection, &scope, since, until, by)).await
+    }
+
+    async fn totals(
+        &self,
+        scope: &Scope,
+        since: Timestamp,
+        until: Timestamp,
+        by: CountBy,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        let scope = scope.clone();
+        self.read_side(move |connection| tally::totals(connection, &scope, since, until, by)).await
     }
 }
 
@@ -148,45 +160,10 @@ pub(super) fn count(connection: &Connection, scope: &Scope, filter: &Filter, bud
     Ok(Count { n, exact: end == End::Complete })
 }
 
-pub(super) fn hourly(
-    connection: &Connection,
-    scope: &Scope,
-    since: Timestamp,
-    until: Timestamp,
-    by: CountBy,
-) -> Result<Vec<HourCount>, Fault> {
-    let value = match by {
-        CountBy::Nothing => "''",
-        CountBy::Tenant => "tenant",
-        CountBy::Source => "source",
-        CountBy::Action => "action",
-        CountBy::Outcome => "outcome",
-    };
-    let (within, slugs) = match scope {
-        Scope::All => ("?3 IS NULL", None),
-        Scope::Tenants(set) => ("tenant IN (SELECT value FROM json_each(?3))", Some(slugs(set.iter().map(AsRef::as_ref)))),
-    };
-    let sql = format!(
-        "SELECT hour, {value}, sum(n) FROM hourly WHERE hour >= ?1 AND hour < ?2 AND {within} GROUP BY 1, 2 ORDER BY 1, 2 LIMIT {MAX_HOURLY_ROWS}"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let hours = (since.unix_ms() / HOUR_MS, until.unix_ms().div_ceil(HOUR_MS));
-    let mut rows = statement.query((integer(hours.0), integer(hours.1), slugs))?;
-    let mut counts = Vec::new();
-    while let Some(row) = rows.next()? {
-        let hour = Timestamp::from_unix_ms(number(row, 0)? * HOUR_MS).unwrap_or(Timestamp::MAX);
-        let value: String = row.get(1)?;
-        let value = if value.is_empty() { None } else { Some(value) };
-        counts.push(HourCount { hour, value, n: number(row, 2)? });
-    }
-    Ok(counts)
-}
-
-const HOUR_MS: u64 = 3_600_000;
 const LINE: &str = "SELECT line FROM event WHERE seq = ?1";
 
 /// Slugs as a JSON array: they have no character that would need an escape.
-fn slugs<'a>(slugs: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn slugs<'a>(slugs: impl Iterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = slugs.map(|slug| format!("\"{slug}\"")).collect();
     format!("[{}]", quoted.join(","))
 }

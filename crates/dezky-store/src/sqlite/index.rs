@@ -1,6 +1,4 @@
-//! The rows of the search copy, and the hourly counts.
-
-use std::collections::BTreeMap;
+//! The rows of the search copy.
 
 use rusqlite::{Connection, Row, Transaction};
 
@@ -45,24 +43,6 @@ pub(super) fn put_rows(transaction: &Transaction<'_>, rows: &[SearchRow]) -> Res
             statement.raw_bind_parameter(place, row.get(column))?;
         }
         statement.raw_execute()?;
-    }
-    Ok(())
-}
-
-/// Adds to the hourly counts.
-pub(super) fn count<'a>(transaction: &Transaction<'_>, rows: impl Iterator<Item = &'a SearchRow>) -> Result<(), Fault> {
-    let mut counts: BTreeMap<(u64, [&str; 4]), i64> = BTreeMap::new();
-    for row in rows {
-        let by = [Column::TenantSlug, Column::Source, Column::Action, Column::Outcome];
-        let by = by.map(|column| row.get(column).unwrap_or_default());
-        *counts.entry((row.at.unix_ms() / 3_600_000, by)).or_default() += 1;
-    }
-    let mut statement = transaction.prepare_cached(
-        "INSERT INTO hourly (hour, tenant, source, action, outcome, n) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET n = n + excluded.n",
-    )?;
-    for ((hour, [tenant, source, action, outcome]), n) in counts {
-        statement.execute((integer(hour), tenant, source, action, outcome, n))?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::index;
 use super::lane::Lane;
 use super::segment::Segment;
 use super::shelf::{self, merge, next_merger};
+use super::tally;
 use super::value::{bytes, integer, number};
 use crate::error::StoreError;
 use crate::projection::SearchRow;
@@ -176,7 +177,7 @@ pub(super) fn apply(side: &mut WriteSide, slice: &Slice) -> Result<u64, Fault> {
         if let Some(segment) = &slice.segment {
             shelf::put(transaction, segment)?;
         }
-        index::count(transaction, slice.rows.iter().filter(|row| integer(row.seq) > counted))?;
+        tally::count(transaction, slice.rows.iter().filter(|row| integer(row.seq) > counted))?;
         transaction
             .prepare_cached("UPDATE copied SET up_to = ?1, counted = max(counted, ?1) WHERE id = 1")?
             .execute([integer(slice.up_to)])?;

@@ -8,10 +8,11 @@ use dezky_audit_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
-use super::answers::{count, get, hourly, list};
+use super::answers::{count, get, list};
 use super::append::WriteSide;
 use super::indexer::{apply, next_slice};
 use super::schema::{self, Setup};
+use super::tally::{hourly, totals};
 use crate::conformance::scribe::{Sample, Scribe};
 use crate::identity::Identity;
 use crate::query::Query;
@@ -61,7 +62,10 @@ fn questions_go_by_keys() {
             count(&reader, scope, &query.filter, Duration::from_secs(9)).unwrap();
         }
         get(&reader, scope, Seq::FIRST).unwrap();
-        hourly(&reader, scope, Timestamp::MIN, Timestamp::MAX, CountBy::Action).unwrap();
+        for until in [Timestamp::MAX, Timestamp::from_unix_ms(86_400_000).unwrap()] {
+            hourly(&reader, scope, Timestamp::MIN, until, CountBy::Action).unwrap();
+            totals(&reader, scope, Timestamp::MIN, until, CountBy::Tenant).unwrap();
+        }
     }
     reader.trace_v2(TraceEventCodes::empty(), None::<fn(TraceEvent<'_>)>).unwrap();
 

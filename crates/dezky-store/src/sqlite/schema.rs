@@ -15,7 +15,7 @@ use crate::identity::Identity;
 const APPLICATION_ID: i64 = 0x447A_4175;
 
 /// What brings a file from version n to n + 1, in order. A migration that has been released never changes.
-const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/v1.sql"), include_str!("schema/v2.sql")];
 
 /// How connections are set up.
 #[derive(Debug, Clone)]

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dezky_audit::Scope;
+use dezky_audit_core::ids::TenantSlug;
 use dezky_audit_core::time::Timestamp;
 use dezky_cold::{Listed, Reach};
 use dezky_store::projection::{Column, SearchRow};
 use dezky_store::query::{Clause, MAX_LIMIT, Test};
 use dezky_store::search::MAX_HOURLY_ROWS;
-use dezky_store::{CountBy, Order, Query};
+use dezky_store::{CountBy, HourCount, Order, Query};
 
 use super::view::View;
 use crate::app::App;
@@ -18,6 +19,7 @@ use crate::handlers::list::listed;
 use crate::problem::Problem;
 
 const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 /// Matches that are looked at where the hourly counts cannot tell.
 const SAMPLE: usize = 10_000;
 /// All counting of one page together.
@@ -77,17 +79,21 @@ impl Counts {
             None => oldest(app, scope).await?.unwrap_or((until, true)),
         };
         let since = since.min(until);
-        let clauses = query.filter.clauses();
+        // Of some tenants the hours are counted by themselves; beside them all are shown that one could turn to.
+        let (within, clauses) = narrowed(scope, query.filter.clauses());
+        let clauses = &*clauses;
         let only = only_dimension(clauses);
-        let mut hours = Hours { app, scope, since, until, deadline, cut: None };
+        let mut hours = Hours { app, scope: &within, since, until, deadline, cut: None };
         let mut tallies: [Option<Tally>; 4] = Default::default();
         let mut moments = None;
         if until - since >= SHORT_MS && (clauses.is_empty() || only.is_some()) {
             for (place, (by, column, ..)) in FACETS.iter().enumerate() {
                 if clauses.is_empty() || only == Some(*column) {
+                    hours.scope = if *column == Column::TenantSlug { scope } else { &within };
                     tallies[place] = Some(hours.tally(*by).await?);
                 }
             }
+            hours.scope = &within;
             let (by, column) = only
                 .and_then(|only| FACETS.iter().find(|(_, column, ..)| *column == only))
                 .map_or((CountBy::Outcome, None), |(by, column, ..)| (*by, Some(*column)));
@@ -141,6 +147,21 @@ fn only_dimension(clauses: &[Clause]) -> Option<Column> {
     (counted && clauses.iter().all(|clause| column(clause) == Some(first))).then_some(first)
 }
 
+/// The part of a scope that the tenants asked for leave, and the other conditions.
+fn narrowed(scope: &Scope, clauses: &[Clause]) -> (Scope, Vec<Clause>) {
+    let tenant = |clause: &Clause| match &clause.test {
+        Test::Is(Column::TenantSlug, slug) if !clause.negated => Some(slug.parse::<TenantSlug>()),
+        _ => None,
+    };
+    let (asked, others): (Vec<_>, Vec<_>) = clauses.iter().partition(|clause| tenant(clause).is_some());
+    if asked.is_empty() {
+        return (scope.clone(), clauses.to_vec());
+    }
+    // What is no slug is no tenant's.
+    let slugs = asked.into_iter().filter_map(tenant).filter_map(Result::ok).filter(|slug| scope.admits(Some(slug.as_str())));
+    (Scope::Tenants(slugs.collect()), others.into_iter().cloned().collect())
+}
+
 /// What the filter says of an event with this value, when all its conditions are about this column.
 fn admits(clauses: &[Clause], column: Column, value: Option<&str>) -> bool {
     let holds = |test: &Test| match test {
@@ -163,7 +184,7 @@ async fn oldest(app: &App, scope: &Scope) -> Result<Option<(u64, bool)>, Problem
     Ok(page.events.first().map(|event| (SearchRow::derive(event.seq, &event.line).at.unix_ms(), reaches)))
 }
 
-/// The store's hourly counts, read from the newest back, a few days at a time, as long as there is time.
+/// The store's hourly counts, read from the newest back, some days at a time, as long as there is time.
 struct Hours<'a> {
     app: &'a App,
     scope: &'a Scope,
@@ -175,35 +196,43 @@ struct Hours<'a> {
 }
 
 impl Hours<'_> {
-    async fn each(&mut self, by: CountBy, mut take: impl FnMut(u64, Option<String>, u64)) -> Result<(), Problem> {
-        let days = if matches!(by, CountBy::Action | CountBy::Tenant) { 2 } else { 60 };
+    /// The range in pieces of some days, which begin with a day where they can.
+    fn pieces(&self, days: u64) -> impl Iterator<Item = (Timestamp, Timestamp)> + use<> {
+        let first = self.since / HOUR_MS * HOUR_MS;
         let mut end = self.until.saturating_add(1);
-        while end > self.since {
-            let begin = end.saturating_sub(days * 24 * HOUR_MS).div_euclid(HOUR_MS) * HOUR_MS;
-            let begin = begin.max(self.since / HOUR_MS * HOUR_MS);
-            let (Some(since), Some(until)) = (Timestamp::from_unix_ms(begin), Timestamp::from_unix_ms(end)) else { break };
-            let rows = self.app.log.store().hourly(self.scope, since, until, by).await?;
-            if rows.len() >= MAX_HOURLY_ROWS {
-                self.cut = Some(self.cut.unwrap_or(0).max(begin));
+        std::iter::from_fn(move || {
+            if end <= first {
+                return None;
             }
-            rows.into_iter().for_each(|row| take(row.hour.unix_ms(), row.value, row.n));
+            let begin = (end - 1).saturating_sub((days - 1) * DAY_MS) / DAY_MS * DAY_MS;
+            let piece = (Timestamp::from_unix_ms(begin.max(first))?, Timestamp::from_unix_ms(end)?);
             end = begin;
-            if end > self.since && Instant::now() > self.deadline {
-                self.cut = Some(self.cut.unwrap_or(0).max(end));
-                break;
-            }
+            Some(piece)
+        })
+    }
+
+    fn is_late(&mut self, done: Timestamp) -> bool {
+        let late = done.unix_ms() > self.since && Instant::now() > self.deadline;
+        if late {
+            self.stopped_at(done);
         }
-        Ok(())
+        late
+    }
+
+    fn stopped_at(&mut self, at: Timestamp) {
+        self.cut = Some(self.cut.unwrap_or(0).max(at.unix_ms()));
     }
 
     async fn tally(&mut self, by: CountBy) -> Result<Tally, Problem> {
         let mut tally = Tally::new();
-        self.each(by, |_, value, n| {
-            if let Some(value) = value {
+        for (since, until) in self.pieces(31) {
+            for (value, n) in self.app.log.store().totals(self.scope, since, until, by).await? {
                 *tally.entry(value).or_default() += n;
             }
-        })
-        .await?;
+            if self.is_late(since) {
+                break;
+            }
+        }
         Ok(tally)
     }
 
@@ -213,14 +242,21 @@ impl Hours<'_> {
         admits: impl Fn(Option<&str>) -> bool,
     ) -> Result<BTreeMap<u64, (u64, u64)>, Problem> {
         let mut moments = BTreeMap::<u64, (u64, u64)>::new();
-        self.each(by, |hour, value, n| {
-            if admits(value.as_deref()) {
-                let (all, ill) = moments.entry(hour).or_default();
+        // As many hours as surely fit into one answer.
+        for (since, until) in self.pieces(if matches!(by, CountBy::Action | CountBy::Tenant) { 2 } else { 60 }) {
+            let rows = self.app.log.store().hourly(self.scope, since, until, by).await?;
+            if rows.len() >= MAX_HOURLY_ROWS {
+                self.stopped_at(since);
+            }
+            for HourCount { hour, value, n } in rows.into_iter().filter(|row| admits(row.value.as_deref())) {
+                let (all, ill) = moments.entry(hour.unix_ms()).or_default();
                 *all += n;
                 *ill += if by == CountBy::Outcome && value.as_deref() != Some("success") { n } else { 0 };
             }
-        })
-        .await?;
+            if self.is_late(since) {
+                break;
+            }
+        }
         Ok(moments)
     }
 }
