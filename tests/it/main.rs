@@ -15,6 +15,9 @@ mod browser;
 // The console as people use it.
 mod console;
 
+// People who log in to the console at an identity provider, and what a tenant auditor then sees.
+mod login;
+
 // What a newcomer does: serve, post, list, export, verify; tenants and single proofs.
 mod first_run;
 

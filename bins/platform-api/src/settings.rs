@@ -113,13 +113,15 @@ impl Settings {
         let usual = if database.is_some() { BootstrapToken::Anywhere } else { BootstrapToken::Loopback };
         let bootstrap_token = given.optional("http.bootstrap_token", value::bootstrap_token)?.unwrap_or(usual);
         let trusted_proxies = given.optional("http.trusted_proxies", value::networks)?.unwrap_or_default();
+        let listen = given.required("listen", value::address)?;
         Ok(Self {
-            listen: given.required("listen", value::address)?,
+            listen,
             trace_filter: given.required("trace.filter", value::filter)?,
             http: HttpConfig {
                 trusted_proxies,
                 bootstrap_token,
                 oidc: access::oidc(given)?,
+                login: access::login(given, listen)?,
                 limits,
                 rates: access::rates(given)?,
                 record_views: given.required("audit.record_views", value::yes_or_no)?,

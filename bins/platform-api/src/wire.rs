@@ -82,17 +82,21 @@ async fn run(mut settings: Settings, demo: bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("cannot listen on {}", settings.listen))?;
     let credentials = credentials(&settings, &dir)?;
     let token = settings.operator_token.clone().unwrap_or_else(|| dir.path().join("operator.token"));
-    let (http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
+    let (mut http, sources) = (settings.http.clone(), std::mem::take(&mut settings.sources));
     let depot = cold::of_service(&mut settings).await.context("the archives")?;
     let archiving = settings.cold.clone();
     let log = open(settings, &dir).await?;
     let scheme = if http.tls.is_some() { "https" } else { "http" };
+    let address = listener.local_addr().context("the address is not known")?;
+    if let Some(login) = &mut http.login {
+        login.listening_at(&format!("{scheme}://{address}"));
+    }
     let drain_time = http.limits.drain_time;
     let platform = Platform::start(log.clone(), Arc::new(SystemClock));
     let (sources, workers) = sources::start(sources, &log, &platform, dir.path()).await?;
     let cold = depot.map(|depot| cold::start(&log, depot, &archiving, dir.path())).transpose()?;
     let app = App::with(log.clone(), platform.clone(), sources, cold.clone(), credentials, http);
-    say_where(&app, &log, scheme, listener.local_addr().context("the address is not known")?, &token)?;
+    say_where(&app, &log, scheme, address, &token)?;
     if demo {
         demonstrate(&log).await?;
     }

@@ -20,6 +20,9 @@ use crate::sources::Sources;
 /// The most pages that are followed live at once.
 const FOLLOWERS: usize = 64;
 
+/// The most logins that the identity provider is asked about at once.
+const LOGINS: usize = 32;
+
 /// The log, and what the server needs around it. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
@@ -46,6 +49,8 @@ pub struct Parts {
     pub(crate) exports: Arc<Semaphore>,
     /// A permit for each page that is followed live.
     pub(crate) followers: Arc<Semaphore>,
+    /// A permit for each login that the identity provider is asked about.
+    pub(crate) logins: Semaphore,
     /// Whether the server takes no more requests: what streams without end ends then.
     pub(crate) closing: watch::Sender<bool>,
     /// The last look at the store for `/readyz`.
@@ -75,6 +80,7 @@ impl App {
             body_bytes: Arc::new(Semaphore::new(limits.bodies_bytes.max(limits.body_bytes))),
             exports: Arc::new(Semaphore::new(limits.exports)),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            logins: Semaphore::new(LOGINS),
             closing: watch::Sender::new(false),
             last_probe: Mutex::new(None),
             rates: Rates::new(config.rates),

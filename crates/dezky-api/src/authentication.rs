@@ -40,7 +40,9 @@ async fn principal(app: &App, token: &[u8], peer: Option<IpAddr>) -> Result<Prin
     if let (Some(oidc), true, Ok(token)) = (&app.config.oidc, token.contains(&b'.'), str::from_utf8(token)) {
         return oidc.principal(token).await.map_err(|error| match error {
             OidcError::Refused(reason) => refused(&reason),
-            OidcError::NoRole => Problem::new(Code::Forbidden, "none of your groups has a role here"),
+            error @ OidcError::NoRole { .. } => {
+                Problem::new(Code::Forbidden, "none of your groups has a role here").cause(&error)
+            }
             OidcError::NoKeys { .. } => {
                 Problem::new(Code::IssuerUnavailable, "the issuer of the token cannot be asked for its keys now").cause(&error)
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::oidc::Oidc;
+use crate::oidc::{LoginConfig, Oidc};
 use crate::server::Tls;
 
 /// Settings of the HTTP side.
@@ -16,6 +16,8 @@ pub struct HttpConfig {
     pub bootstrap_token: BootstrapToken,
     /// Who names people; `None`: only tokens of this service are accepted.
     pub oidc: Option<Oidc>,
+    /// How people log in to the console there; `None`: not at all. Means nothing without `oidc`.
+    pub login: Option<LoginConfig>,
     pub limits: Limits,
     pub rates: RateLimits,
     /// Whether it is recorded that a person looked at events, or exported them.

@@ -51,7 +51,7 @@ pub use config::{BootstrapToken, HttpConfig, Limits, RateLimits};
 pub use console::{DemonstrationError, demonstrate};
 pub use credentials::{Credentials, OperatorToken};
 pub use nearest::nearest;
-pub use oidc::{InvalidIssuer, InvalidRoles, Oidc, OidcConfig, RoleMap};
+pub use oidc::{InvalidIssuer, InvalidRoles, LoginConfig, Oidc, OidcConfig, RoleMap};
 pub use outgoing::{Outgoing, OutgoingError};
 pub use problem::Code;
 pub use routes::{PAGES, Pace, ROUTES, Route, Rule, router};

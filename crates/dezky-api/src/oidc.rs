@@ -2,11 +2,13 @@
 //!
 //! A token is accepted when it names this issuer and this service's audience, its times hold, and a key that the issuer publishes
 //! has signed it with one of the algorithms in [`jws`]. Everything else is refused alike; the reason is told to the server's log.
+//! What ends a [`login`] is checked in the same way.
 
 mod claims;
 mod discovery;
 mod jws;
 mod keys;
+mod login;
 mod roles;
 
 use std::fmt;
@@ -17,9 +19,11 @@ use dezky_audit::{Clock as _, SystemClock};
 
 use crate::caller::{Person, Principal};
 use crate::outgoing::{Outgoing, may_be_asked};
-use claims::Claims;
+use claims::{Claims, Expected};
 use jws::Jws;
 use keys::Keys;
+pub use login::LoginConfig;
+pub(crate) use login::{LoginError, Returned};
 pub use roles::{InvalidRoles, RoleMap};
 
 /// Whom to believe, and what to make of it.
@@ -56,6 +60,7 @@ pub struct Oidc(Arc<Inner>);
 struct Inner {
     config: OidcConfig,
     keys: Keys,
+    outgoing: Outgoing,
 }
 
 impl fmt::Debug for Oidc {
@@ -74,8 +79,8 @@ pub(crate) enum OidcError {
     #[error("the issuer's keys are not known: {reason}")]
     NoKeys { reason: String },
     /// The token is good, and none of its groups has a role here.
-    #[error("none of the groups has a role here")]
-    NoRole,
+    #[error("none of the groups of '{subject}' has a role here")]
+    NoRole { subject: String },
 }
 
 impl Oidc {
@@ -89,21 +94,28 @@ impl Oidc {
             return Err(InvalidIssuer::Address);
         }
         let outgoing = Outgoing::new().map_err(InvalidIssuer::Certificates)?;
-        let keys = Keys::new(&config, outgoing);
-        Ok(Self(Arc::new(Inner { config, keys })))
+        let keys = Keys::new(&config, outgoing.clone());
+        Ok(Self(Arc::new(Inner { config, keys, outgoing })))
     }
 
     /// The person whom a token names.
     pub(crate) async fn principal(&self, token: &str) -> Result<Principal, OidcError> {
-        let Inner { config, keys } = &*self.0;
+        self.of_token(token, &self.0.config.audience, None).await
+    }
+
+    /// The same of a token for this audience and, where it ends a login, of this nonce.
+    async fn of_token(&self, token: &str, audience: &str, nonce: Option<&str>) -> Result<Principal, OidcError> {
+        let Inner { config, keys, .. } = &*self.0;
         let jws = Jws::read(token).map_err(|error| OidcError::Refused(error.to_string()))?;
         let key = keys.of(&jws).await?;
         let claims = jws.verified(&key).map_err(|error| OidcError::Refused(error.to_string()))?;
         let claims = Claims::read(claims).map_err(|error| OidcError::Refused(error.to_string()))?;
         let now = SystemClock.now().unix_ms() / 1_000;
-        claims.check(config, now).map_err(|error| OidcError::Refused(error.to_string()))?;
+        let expected = Expected { issuer: &config.issuer, audience, clock_skew: config.clock_skew, nonce };
+        claims.check(expected, now).map_err(|error| OidcError::Refused(error.to_string()))?;
         let granted = config.roles.granted(claims.texts(&config.roles_claim));
-        let (role, tenants) = granted.ok_or(OidcError::NoRole)?;
+        let no_role = || OidcError::NoRole { subject: claims.subject.clone() };
+        let (role, tenants) = granted.ok_or_else(no_role)?;
         let person = Person { id: claims.subject.clone(), email: claims.email(), name: claims.name() };
         Ok(Principal { id: format!("oidc:{}", claims.subject), role, tenants, source: None, person: Some(person) })
     }

@@ -134,6 +134,8 @@ const fn route(
 pub const PAGES: &[Route] = &[
     route(Public, Prompt, Method::GET, "/login", |m| on(m, console::login::show)),
     route(Public, Upload, Method::POST, "/login", |m| on(m, console::login::begin)),
+    route(Public, Prompt, Method::GET, "/login/oidc", |m| on(m, console::login::provider::leave)),
+    route(Public, Prompt, Method::GET, "/login/oidc/callback", |m| on(m, console::login::provider::back)),
     route(Public, Prompt, Method::GET, "/assets/{name}", |m| on(m, console::asset)),
     route(Reader, Prompt, Method::POST, "/logout", |m| on(m, console::login::end)),
     route(Reader, Prompt, Method::GET, "/", |m| on(m, console::timeline::show)),

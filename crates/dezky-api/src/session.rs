@@ -8,9 +8,11 @@
 //! A request that its cookie authenticates and that may change something must show that it comes from a page of ours: by the
 //! token of its session, in the field `csrf` or the header `X-CSRF-Token`, and by `Sec-Fetch-Site` or `Origin` where the browser sends them.
 
+mod attempt;
 mod guard;
 mod invitation;
 
+pub(crate) use attempt::Attempt;
 pub(crate) use guard::{guarded, same_origin};
 pub(crate) use invitation::INVITATION_TIME;
 
@@ -22,6 +24,7 @@ use dezky_audit::{Clock as _, SystemClock};
 use hmac::{Hmac, KeyInit, Mac};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -33,8 +36,8 @@ use invitation::Invitation;
 
 /// How long a session lasts.
 const LIFETIME_MS: u64 = 8 * 60 * 60 * 1000;
-/// A cookie of more bytes is none of ours.
-const MAX_COOKIE_BYTES: usize = 8 << 10;
+/// A cookie of more bytes is none of ours: browsers drop those above 4096 with their names and attributes.
+const MAX_COOKIE_BYTES: usize = 3_900;
 /// Ended sessions that are remembered; beyond, all that are open end.
 const MAX_ENDED: usize = 10_000;
 
@@ -43,6 +46,7 @@ pub(crate) struct Sessions {
     key: Zeroizing<[u8; 32]>,
     /// Two logs on one host, on different ports, share a browser's cookies.
     cookie: String,
+    attempt_cookie: String,
     state: Mutex<State>,
 }
 
@@ -70,40 +74,30 @@ pub(crate) struct Session {
 impl Sessions {
     /// `origin` is the log's; `secret` any text of 256 random bits.
     pub(crate) fn new(secret: &str, origin: &str) -> Self {
-        let cookie = format!("dezky_session_{}", HEXLOWER.encode(&Sha256::digest(origin)[..4]));
+        let mark = &Sha256::digest(origin)[..4];
+        let cookie = format!("dezky_session_{}", HEXLOWER.encode(mark));
         let key = Zeroizing::new(mac(secret.as_bytes(), b"dezky-session/v1"));
-        Self { key, cookie, state: Mutex::default() }
+        Self { key, cookie, attempt_cookie: attempt::cookie_name(mark), state: Mutex::default() }
     }
 
     /// A new session, as the value of `Set-Cookie`.
     ///
     /// # Errors
-    /// When the system has no randomness.
+    /// When the system has no randomness, or somebody has so many tenants that no browser would keep the cookie.
     pub(crate) fn open(&self, principal: Principal, secure: bool) -> Result<HeaderValue, Problem> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|_| Problem::new(Code::Internal, "the system has no random numbers now"))?;
         let issued = now_ms();
-        let id = HEXLOWER.encode(&id);
-        let session = Session { principal, issued, expires: issued + LIFETIME_MS, id, csrf: String::new() };
-        let payload = serde_json::to_vec(&session).map_err(|error| Problem::internal(&error))?;
-        let payload = BASE64URL_NOPAD.encode(&payload);
-        let signature = BASE64URL_NOPAD.encode(&self.sign("cookie", &payload));
-        self.header(&format!("{payload}.{signature}"), LIFETIME_MS / 1000, secure)
+        let session = Session { principal, issued, expires: issued + LIFETIME_MS, id: random_id()?, csrf: String::new() };
+        let value = self.sealed("cookie", &session)?;
+        if value.len() > MAX_COOKIE_BYTES {
+            let many = "your groups name more tenants than a session can hold";
+            return Err(Problem::new(Code::NotPossible, many).hint("ask for fewer, or for a role that sees the whole log"));
+        }
+        set_cookie(&self.cookie, &value, "/", LIFETIME_MS / 1000, secure)
     }
 
     /// The session of a request, if its cookie is one of ours, and not over.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Option<Session> {
-        let mut ours = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
-        let value = ours.find_map(|pair| pair.trim().strip_prefix(&self.cookie)?.strip_prefix('='))?;
-        if value.len() > MAX_COOKIE_BYTES {
-            return None;
-        }
-        let (payload, signature) = value.split_once('.')?;
-        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok()?;
-        if !bool::from(self.sign("cookie", payload).ct_eq(&signature)) {
-            return None;
-        }
-        let session: Session = serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?).ok()?;
+        let session: Session = self.opened("cookie", headers, &self.cookie)?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let over = session.expires <= now_ms() || session.issued < state.none_before || state.ended.contains_key(&session.id);
         let csrf = BASE64URL_NOPAD.encode(&self.sign("csrf", &session.id));
@@ -121,7 +115,7 @@ impl Sessions {
         }
         state.ended.insert(session.id.clone(), session.expires);
         drop(state);
-        self.header("", 0, false)
+        set_cookie(&self.cookie, "", "/", 0, false)
     }
 
     /// A new code that opens one session from this machine; the one before is good for nothing any more.
@@ -145,11 +139,41 @@ impl Sessions {
         mac(&*self.key, format!("{use_}\n{text}").as_bytes())
     }
 
-    fn header(&self, value: &str, max_age_seconds: u64, secure: bool) -> Result<HeaderValue, Problem> {
-        let secure = if secure { "; Secure" } else { "" };
-        let text = format!("{}={value}; Path=/; Max-Age={max_age_seconds}; HttpOnly; SameSite=Lax{secure}", self.cookie);
-        HeaderValue::try_from(text).map_err(|error| Problem::internal(&error))
+    /// A cookie's value: what it holds, and that it is ours, for this use.
+    fn sealed(&self, use_: &str, held: &impl Serialize) -> Result<String, Problem> {
+        let payload = serde_json::to_vec(held).map_err(|error| Problem::internal(&error))?;
+        let payload = BASE64URL_NOPAD.encode(&payload);
+        let signature = BASE64URL_NOPAD.encode(&self.sign(use_, &payload));
+        Ok(format!("{payload}.{signature}"))
     }
+
+    /// What a request's cookie holds, if it is ours, for this use.
+    fn opened<T: DeserializeOwned>(&self, use_: &str, headers: &HeaderMap, name: &str) -> Option<T> {
+        let mut ours = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
+        let value = ours.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))?;
+        if value.len() > MAX_COOKIE_BYTES {
+            return None;
+        }
+        let (payload, signature) = value.split_once('.')?;
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok()?;
+        if !bool::from(self.sign(use_, payload).ct_eq(signature.as_slice())) {
+            return None;
+        }
+        serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?).ok()
+    }
+}
+
+fn set_cookie(name: &str, value: &str, path: &str, seconds: u64, secure: bool) -> Result<HeaderValue, Problem> {
+    let secure = if secure { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(text).map_err(|error| Problem::internal(&error))
+}
+
+/// 128 bits.
+fn random_id() -> Result<String, Problem> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|_| Problem::new(Code::Internal, "the system has no random numbers now"))?;
+    Ok(HEXLOWER.encode(&id))
 }
 
 fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
@@ -202,6 +226,18 @@ mod tests {
             assert_eq!(sessions.find(&sent(&forged)), None, "{from}");
         }
         assert_eq!(sessions.find(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_session_that_no_browser_would_keep_is_refused() {
+        let sessions = Sessions::new("secret", "a/b");
+        let of = |tenants: usize| Principal {
+            role: dezky_platform::Role::TenantAuditor,
+            tenants: (0..tenants).map(|n| format!("{n:063}")).collect(),
+            ..Principal::operator()
+        };
+        assert!(sessions.open(of(20), true).unwrap().len() < 4_096);
+        assert_eq!(sessions.open(of(100), true).unwrap_err().code(), Code::NotPossible);
     }
 
     #[test]

@@ -111,6 +111,33 @@ pub(super) fn secret_file(path: &str) -> Result<String, String> {
     Ok(line.unwrap_or(&text).to_owned())
 }
 
+/// Where browsers find a service: its address without a slash at the end, with TLS unless it is this machine.
+pub(super) fn public_url(text: &str) -> Result<String, String> {
+    let url = text.trim_end_matches('/');
+    let refused = || "no address such as https://audit.example.eu (http:// on this machine only), without a query".to_owned();
+    let uri: http::Uri = url.parse().map_err(|_| refused())?;
+    let host = uri.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let local = host == "localhost" || bare.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let good = match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => local,
+        _ => false,
+    };
+    if good && uri.query().is_none() && !url.contains(['#', '@']) { Ok(url.to_owned()) } else { Err(refused()) }
+}
+
+/// `profile,email`.
+pub(super) fn scopes(text: &str) -> Result<Vec<String>, String> {
+    let scopes: Vec<_> = text.split(',').map(str::trim).filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    // RFC 6749, section 3.3.
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    match scopes.iter().find(|scope| !scope.bytes().all(plain)) {
+        Some(scope) => Err(format!("'{scope}' is no scope")),
+        None => Ok(scopes),
+    }
+}
+
 /// `queue.*,smtp.auth-failed`.
 pub(crate) fn event_kinds(text: &str) -> Result<AllowList, String> {
     let kinds = text.split(',').map(|kind| kind.trim().to_owned()).filter(|kind| !kind.is_empty());

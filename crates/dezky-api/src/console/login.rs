@@ -1,11 +1,14 @@
 //! `/login`, `/logout`: how a session begins and ends.
 //!
-//! A session begins with a token, or with the code that `platform-api serve` prints: good once, for ten minutes, and from this
+//! A session begins at the identity provider ([`provider`]), with a token, or with the code that `platform-api serve` prints:
+//! good once, for ten minutes, and from this
 //! machine only. The code comes in the fragment of the printed link, which no browser sends to a server and no proxy logs; a
 //! small script posts it.
 //!
 //! Who signed in or out, how and from where, is an event; tokens that were not accepted are counted where all are
 //! ([`crate::refusals`]).
+
+pub(crate) mod provider;
 
 use std::net::IpAddr;
 
@@ -20,7 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::assets;
 use super::form::Form;
-use super::page::{local, page_with, see};
+use super::page::{encoded, local, page_with, see};
 use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::authentication;
@@ -40,16 +43,34 @@ struct LoginPage<'a> {
     next: &'a str,
     refused: Option<&'a str>,
     minutes: u64,
+    /// The host of the identity provider, where people can log in there, and the way to it.
+    provider: Option<&'a str>,
+    to_provider: String,
+    /// Where to end the session at the identity provider, for whoever has ended theirs here.
+    elsewhere: Option<String>,
 }
 
-fn shown(status: StatusCode, next: &str, refused: Option<&str>) -> Result<Response, Problem> {
-    page_with(status, &LoginPage { next, refused, minutes: INVITATION_TIME.as_secs() / 60 })
+impl LoginPage<'_> {
+    fn of<'a>(app: &'a App, next: &'a str) -> LoginPage<'a> {
+        LoginPage {
+            next,
+            refused: None,
+            minutes: INVITATION_TIME.as_secs() / 60,
+            provider: provider::configured(app).map(|(oidc, _)| oidc.host()),
+            to_provider: format!("/login/oidc?next={}", encoded(next)),
+            elsewhere: None,
+        }
+    }
 }
 
 pub(crate) async fn show(State(app): State<App>, headers: HeaderMap, parameters: Parameters) -> Result<Response, Problem> {
-    let next = parameters.only("next")?;
+    let [next, left] = parameters.each(["next", "left"])?;
     let next = local(next.as_deref());
-    if app.sessions.find(&headers).is_some() { see(next) } else { shown(StatusCode::OK, next, None) }
+    if app.sessions.find(&headers).is_some() {
+        return see(next);
+    }
+    let elsewhere = left.and_then(|_| provider::configured(&app).and_then(|(oidc, login)| oidc.end_session(login)));
+    page_with(StatusCode::OK, &LoginPage { elsewhere, ..LoginPage::of(&app, next) })
 }
 
 /// Takes a code or a token, in one field.
@@ -85,7 +106,7 @@ pub(crate) async fn begin(
             tracing::warn!(reason = problem.told_to_the_log(), "a login was refused");
             let reason = "That was not accepted. A printed code is good once, for ten minutes, and in a browser on the same \
                           machine; otherwise paste the operator’s token.";
-            shown(problem.code().status(), next, Some(reason))
+            page_with(problem.code().status(), &LoginPage { refused: Some(reason), ..LoginPage::of(&app, next) })
         }
         Err(problem) => Err(problem),
     }
@@ -111,7 +132,9 @@ pub(crate) async fn end(
     client: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut response = see("/login")?;
+    // Whoever came from the identity provider is told that they are still known there.
+    let from_provider = caller.id.starts_with("oidc:");
+    let mut response = see(if from_provider { "/login?left=provider" } else { "/login" })?;
     if let Some(Extension(session)) = session {
         response.headers_mut().insert(SET_COOKIE, app.sessions.end(&session)?);
         tell(&app, Act::Logout, &caller, &headers, client.map(|Extension(ClientAddress(address))| address))?;

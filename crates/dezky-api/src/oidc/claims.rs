@@ -1,11 +1,21 @@
 //! What a token claims (RFC 7519, section 4), after its signature was found good.
 
-use serde_json::{Map, Value};
+use std::time::Duration;
 
-use super::OidcConfig;
+use serde_json::{Map, Value};
 
 /// The most characters of a subject.
 const MAX_SUBJECT: usize = 255;
+
+/// What claims must say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) audience: &'a str,
+    pub(super) clock_skew: Duration,
+    /// Of a login, whose token is for nobody else either.
+    pub(super) nonce: Option<&'a str>,
+}
 
 /// Why claims are not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +34,10 @@ pub(super) enum InvalidClaims {
     Early,
     #[error("it was issued in the future")]
     Future,
+    #[error("it is of another login")]
+    Nonce,
+    #[error("it was made for another client")]
+    Client,
 }
 
 #[derive(Debug)]
@@ -43,12 +57,23 @@ impl Claims {
     }
 
     /// Holds them against what is expected, at `now` in seconds since 1970.
-    pub(super) fn check(&self, expected: &OidcConfig, now: u64) -> Result<(), InvalidClaims> {
-        if self.all.get("iss").and_then(Value::as_str) != Some(&expected.issuer) {
+    pub(super) fn check(&self, expected: Expected<'_>, now: u64) -> Result<(), InvalidClaims> {
+        if self.all.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
             return Err(InvalidClaims::Issuer);
         }
         if !self.texts("aud").any(|audience| audience == expected.audience) {
             return Err(InvalidClaims::Audience);
+        }
+        // OpenID Connect Core 1.0, section 3.1.3.7.
+        if let Some(nonce) = expected.nonce {
+            let says = |name: &str| self.all.get(name).and_then(Value::as_str);
+            if says("nonce") != Some(nonce) {
+                return Err(InvalidClaims::Nonce);
+            }
+            let party = says("azp");
+            if party.is_some_and(|party| party != expected.audience) || (party.is_none() && self.texts("aud").count() > 1) {
+                return Err(InvalidClaims::Client);
+            }
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 stay below 2^53")]
         let now = now as f64;
@@ -100,28 +125,35 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
-    use crate::oidc::RoleMap;
 
     const NOW: u64 = 1_790_000_000;
 
     fn check(changes: Value) -> Result<(), InvalidClaims> {
+        check_for(changes, None)
+    }
+
+    fn check_for(changes: Value, nonce: Option<&str>) -> Result<(), InvalidClaims> {
         let mut claims = json!({"iss": "https://sso.example.eu/o/dezky/", "aud": "dezky", "sub": "37", "exp": NOW + 60});
         claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        let expected = OidcConfig {
-            issuer: "https://sso.example.eu/o/dezky/".to_owned(),
-            audience: "dezky".to_owned(),
-            roles_claim: "groups".to_owned(),
-            roles: RoleMap::default(),
-            clock_skew: Duration::from_secs(30),
-            refetch: Duration::from_secs(10),
-            patience: Duration::from_secs(5),
-        };
-        Claims::read(claims.as_object().unwrap().clone())?.check(&expected, NOW)
+        let (issuer, clock_skew) = ("https://sso.example.eu/o/dezky/", Duration::from_secs(30));
+        let expected = Expected { issuer, audience: "dezky", clock_skew, nonce };
+        Claims::read(claims.as_object().unwrap().clone())?.check(expected, NOW)
+    }
+
+    #[test]
+    fn a_login_ends_with_its_own_token() {
+        let check = |changes: Value| check_for(changes, Some("n-1"));
+        assert_eq!(check(json!({"nonce": "n-1"})), Ok(()));
+        assert_eq!(check(json!({"nonce": "n-1", "azp": "dezky", "aud": ["dezky", "other"]})), Ok(()));
+        for other in [json!({}), json!({"nonce": "n-2"}), json!({"nonce": null}), json!({"nonce": ["n-1"]})] {
+            assert_eq!(check(other.clone()), Err(InvalidClaims::Nonce), "{other}");
+        }
+        for other in [json!({"nonce": "n-1", "azp": "grafana"}), json!({"nonce": "n-1", "aud": ["dezky", "other"]})] {
+            assert_eq!(check(other.clone()), Err(InvalidClaims::Client), "{other}");
+        }
     }
 
     #[test]

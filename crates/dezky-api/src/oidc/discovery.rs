@@ -9,6 +9,12 @@ use crate::outgoing::{Outgoing, OutgoingError};
 pub(super) struct Discovered {
     issuer: String,
     pub(super) jwks_uri: String,
+    /// What logging in and out needs.
+    pub(super) authorization_endpoint: Option<String>,
+    pub(super) token_endpoint: Option<String>,
+    /// OpenID Connect RP-Initiated Logout 1.0, section 2.1.
+    pub(super) end_session_endpoint: Option<String>,
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +37,13 @@ pub(super) enum DiscoveryError {
 }
 
 impl Discovered {
+    /// Whether the token endpoint takes a client's secret in the body only. What is not said is `client_secret_basic`.
+    pub(super) fn wants_secret_in_body(&self) -> bool {
+        let methods = self.token_endpoint_auth_methods_supported.as_deref().unwrap_or_default();
+        let takes = |method: &str| methods.iter().any(|known| known == method);
+        takes("client_secret_post") && !takes("client_secret_basic")
+    }
+
     pub(super) async fn read(outgoing: &Outgoing, issuer: &str) -> Result<Self, DiscoveryError> {
         let url = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
         let body = match outgoing.get(&url).await {

@@ -1,4 +1,5 @@
-//! The issuer's keys (RFC 7517): read when one is asked for that is not known, and again now and then; kept when the issuer is away.
+//! The issuer's keys (RFC 7517), and what it says about itself: read when a key is asked for that is not known, and again now and
+//! then; kept when the issuer is away.
 //!
 //! A token of a known key waits for nobody. One that names an unknown key waits for at most one reading, and readings begin at
 //! least [`super::OidcConfig::refetch`] apart, whoever sends what.
@@ -72,6 +73,7 @@ struct Shared {
 #[derive(Clone)]
 struct Known {
     keys: Arc<[Key]>,
+    discovered: Arc<Discovered>,
     read_at: Instant,
 }
 
@@ -120,6 +122,20 @@ impl Keys {
             (None, failure) => Err(OidcError::NoKeys { reason: failure.unwrap_or_default() }),
         }
     }
+
+    /// What the issuer says about itself; it is asked if that was never read.
+    pub(super) async fn discovered(&self) -> Result<Arc<Discovered>, OidcError> {
+        if let Some(known) = self.discovered_before() {
+            return Ok(known);
+        }
+        let failure = self.0.read_again().await;
+        self.discovered_before().ok_or_else(|| OidcError::NoKeys { reason: failure.unwrap_or_default() })
+    }
+
+    /// The same as far as it is known.
+    pub(super) fn discovered_before(&self) -> Option<Arc<Discovered>> {
+        self.0.known().map(|known| known.discovered)
+    }
 }
 
 impl Shared {
@@ -155,7 +171,7 @@ impl Shared {
     async fn read(&self) -> Result<(), ReadError> {
         let discovered = Discovered::read(&self.outgoing, &self.issuer).await?;
         let keys = keys(&self.outgoing.get(&discovered.jwks_uri).await?)?;
-        let known = Known { keys: keys.into(), read_at: Instant::now() };
+        let known = Known { keys: keys.into(), discovered: discovered.into(), read_at: Instant::now() };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
     }

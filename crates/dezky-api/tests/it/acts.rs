@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use dezky_api::{HttpConfig, Oidc, OidcConfig, RoleMap};
+use dezky_testkit::issuer::{AUDIENCE, FakeIssuer, Signer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fake_issuer::{AUDIENCE, FakeIssuer, Signer};
 use crate::served::Served;
 
 /// The events of this query, once there are so many: acts are best-effort events, recorded a moment later.

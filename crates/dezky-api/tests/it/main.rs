@@ -14,11 +14,11 @@ mod roles;
 // Services' tokens: made, used, revoked, expired.
 mod tokens;
 
-// An identity provider that signs with real keys, and misbehaves on demand.
-mod fake_issuer;
-
 // People by their tokens: what is accepted, what is not, and an issuer in trouble.
 mod oidc;
+
+// People log in to the console at their identity provider, or are told why not.
+mod login;
 
 // What is recorded of those who use the log: denied, refused, seen, taken away.
 mod acts;

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use dezky_api::{HttpConfig, Oidc, OidcConfig, RoleMap};
+use dezky_testkit::issuer::{AUDIENCE, FakeIssuer, RSA_MODULUS, RSA_PUBLIC_PEM, Signer, now};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::fake_issuer::{AUDIENCE, FakeIssuer, Signer, now};
 use crate::served::{Answer, Served, event_with};
 
 /// A server that believes the issuer, and asks for its keys again after `refetch`.
@@ -129,8 +129,8 @@ async fn what_the_issuer_did_not_say_to_us_now_is_refused_without_a_reason() {
         ("unsigned", unsigned("none")),
         ("unsigned, in capitals", unsigned("NONE")),
         ("signed by nothing", unsigned("RS256")),
-        ("the public key as a secret", hmac(include_bytes!("keys/rsa.pub.pem"))),
-        ("the modulus as a secret", hmac(include_bytes!("keys/rsa.n"))),
+        ("the public key as a secret", hmac(RSA_PUBLIC_PEM)),
+        ("the modulus as a secret", hmac(RSA_MODULUS.as_bytes())),
         ("an empty secret", hmac(b"")),
         ("a stranger's key under our key's name", stranger.sign(&good)),
         ("a stranger's key", Signer::ed25519("other").sign(&good)),
