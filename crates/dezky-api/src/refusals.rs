@@ -2,7 +2,7 @@
 //!
 //! One event for each would let anybody who can reach the server write into the log as fast as they can send, for ever: what is
 //! appended is never taken back. A summary says what an auditor asks (how many, when, from where) and is one event a minute at
-//! most. What a process counted in its last minute is in its own log only.
+//! most. A server that closes tells what it has counted until then; only a process that is killed takes its last minute with it.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,6 +72,11 @@ impl Refusals {
                 });
             }
         }
+    }
+
+    /// Tells what was counted and not told yet: the server takes no more requests.
+    pub(crate) fn close(&self) {
+        self.tell(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn tell(&self, state: &mut State) {

@@ -36,7 +36,7 @@ pub struct Stopped {
 }
 
 /// Answers requests on `listener` until `shutdown` is done; then takes no more connections, lets open requests end, and
-/// returns. The log stays open: whoever opened it closes it.
+/// returns. What it had counted is on its way into the log, which stays open: whoever opened it closes it.
 pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> Stopped {
     let router = router(app.clone());
     serve_router(listener, app, router, shutdown).await
@@ -74,6 +74,7 @@ pub async fn serve_router(listener: TcpListener, app: App, router: Router, shutd
     let drained = tokio::time::timeout(limits.drain_time, graceful.shutdown()).await;
     let cut = if drained.is_ok() { 0 } else { connections.len() };
     connections.shutdown().await;
+    app.refusals.close();
     Stopped { cut }
 }
 

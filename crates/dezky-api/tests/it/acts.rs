@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use dezky_api::{HttpConfig, Oidc, OidcConfig, RoleMap};
+use dezky_audit::{AuditLog, Config, Query, Scope};
 use dezky_testkit::issuer::{AUDIENCE, FakeIssuer, Signer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -51,6 +52,27 @@ async fn refused_tokens_are_one_event_and_not_one_each() {
     let data = &told[0]["metadata"]["data"];
     assert_eq!((&data["count"], &data["addresses"]), (&json!(1), &json!(["127.0.0.1"])));
     assert_eq!((&told[0]["actorType"], &told[0]["source"]), (&json!("anonymous"), &json!("audit")));
+}
+
+/// Whoever stops a server within a minute of an attack must not take what it saw with it.
+#[tokio::test]
+async fn refused_tokens_that_were_counted_are_told_when_the_server_stops() {
+    let mut served = Served::start().await;
+    for n in 0..30 {
+        assert_eq!(served.ask(&format!("garbage-{n}"), Method::GET, "/audit").await.status, StatusCode::UNAUTHORIZED);
+    }
+    events(&served, "action=audit.login_refused", 1).await;
+    served.stop();
+    served.stopped().await;
+    assert!(served.log.shutdown(Duration::from_secs(60)).await.complete);
+    let log = AuditLog::open_in(served.dir.path(), Config::in_dir(served.dir.path())).await.unwrap();
+    let query = Query::parse([("action", "audit.login_refused"), ("order", "asc")]).unwrap();
+    let found = log.list(&Scope::All, &query).await.unwrap().events;
+    let counts: Vec<_> = found.iter().map(|event| serde_json::from_slice::<Value>(&event.line).unwrap()).collect();
+    // A minute may have passed on a very slow machine.
+    let counts: Vec<_> = counts.iter().map(|event| event["metadata"]["data"]["count"].as_u64().unwrap()).collect();
+    assert!(counts.len() >= 2 && counts[0] == 1 && counts.iter().sum::<u64>() == 30, "{counts:?}");
+    log.shutdown(Duration::from_secs(60)).await;
 }
 
 #[tokio::test]

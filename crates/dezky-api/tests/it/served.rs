@@ -140,8 +140,8 @@ impl Served {
     }
 
     /// How the server ended.
-    pub(crate) async fn stopped(self) -> Stopped {
-        self.server.await.unwrap()
+    pub(crate) async fn stopped(&mut self) -> Stopped {
+        (&mut self.server).await.unwrap()
     }
 }
 
