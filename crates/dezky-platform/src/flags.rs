@@ -104,8 +104,9 @@ impl Record for Flag {
         &self.key
     }
 
+    /// So that free text finds it, as it finds tenants.
     fn name(&self) -> Option<&str> {
-        None
+        Some(&self.key)
     }
 
     fn tenant(&self) -> Option<TenantSlug> {

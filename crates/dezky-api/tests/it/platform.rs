@@ -1,3 +1,6 @@
+use dezky_api::HttpConfig;
+use dezky_audit::{Clock as _, SystemClock};
+use dezky_audit_core::time::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -19,28 +22,60 @@ async fn post(served: &Served, path: &str, body: Value) -> Answer {
 
 #[tokio::test]
 async fn an_incident_is_told_in_exactly_its_events() {
-    let served = Served::start().await;
-    assert_eq!(post(&served, "/tenants", json!({"slug": "acme", "name": "Acme ApS"})).await.status, StatusCode::CREATED);
-    assert_eq!(post(&served, "/flags", json!({"key": "oci_versioning", "state": "off"})).await.status, StatusCode::CREATED);
-    let since = served.get("/audit?limit=1").await.json()["events"][0]["at"].as_str().unwrap().to_owned();
-    // The clock of the events has milliseconds.
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    assert_eq!(send(&served, Method::POST, "/tenants/acme/suspend", None).await.json()["state"], "suspended");
-    assert_eq!(send(&served, Method::POST, "/tenants/acme/resume", None).await.json()["state"], "active");
+    // The requests come through a proxy on this machine, as they do behind one that ends TLS.
+    let config = HttpConfig { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..HttpConfig::default() };
+    let served = Served::with(config).await;
+    let send = async |method: Method, path: &str, body: Option<Value>| {
+        let request = served.request(method, path).header("dezky-actor-email", "zo%C3%AB@example.eu");
+        let request = request.header("x-forwarded-for", "203.0.113.9, 2001:db8::42").header("content-type", "application/json");
+        let answer = Answer::of(request.body(body.map_or_else(String::new, |body| body.to_string())).send().await.unwrap()).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.text);
+        answer.json()
+    };
+    send(Method::POST, "/tenants", Some(json!({"slug": "acme", "name": "Acme ApS"}))).await;
+    send(Method::POST, "/tenants", Some(json!({"slug": "globex", "name": "Globex"}))).await;
+    send(Method::POST, "/flags", Some(json!({"key": "oci_versioning", "state": "off"}))).await;
+    let created = served.get("/audit?limit=1").await.json()["events"][0]["at"].as_str().unwrap().to_owned();
+    let created: Timestamp = created.parse().unwrap();
+    // Behind their creation, to the millisecond that the events' clock has.
+    let since = Timestamp::from_unix_ms(created.unix_ms() + 1).unwrap();
+    while SystemClock.now() < since {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(send(Method::POST, "/tenants/acme/suspend", None).await["state"], "suspended");
+    assert_eq!(send(Method::POST, "/tenants/acme/resume", None).await["state"], "active");
     for body in
         [json!({"state": "rollout", "rollout": 25}), json!({"state": "off", "note": "kill-switch"}), json!({"state": "on"})]
     {
-        assert_eq!(send(&served, Method::PATCH, "/flags/oci_versioning", Some(body)).await.status, StatusCode::OK);
+        send(Method::PATCH, "/flags/oci_versioning", Some(body)).await;
     }
-    let found = served.get(&format!("/audit?source=platform-api&order=asc&since={since}")).await.json();
-    let events: Vec<_> = found["events"].as_array().unwrap().iter().filter(|event| event["at"].as_str() > Some(&since)).collect();
-    let actions: Vec<_> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["tenant.suspended", "tenant.resumed", "flag.updated", "flag.killed", "flag.updated"]);
+    let found = async |filter: &str| {
+        let found = served.get(&format!("/audit?source=platform-api&order=asc&since={since}{filter}")).await.json();
+        found["events"].as_array().unwrap().clone()
+    };
+    let actions = |events: &[Value]| events.iter().map(|event| event["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let events = found("").await;
+    assert_eq!(actions(&events), ["tenant.suspended", "tenant.resumed", "flag.updated", "flag.killed", "flag.updated"]);
     for event in &events {
-        assert_eq!((&event["actor"]["email"], &event["client"]["ip"]), (&json!("zoë@example.eu"), &json!("127.0.0.1")));
+        assert_eq!((&event["actor"]["email"], &event["client"]["ip"]), (&json!("zoë@example.eu"), &json!("2001:db8::42")));
+        assert_eq!((&event["outcome"], &event["actorType"]), (&json!("success"), &json!("operator")));
     }
-    let narrowed = served.get("/audit?action=tenant.&q=acme&outcome=success").await.json();
-    assert_eq!(narrowed["events"].as_array().unwrap().len(), 3);
+    let state = |event: &Value| event["metadata"]["data"]["changes"][0].clone();
+    assert_eq!(state(&events[0]), json!({"field": "state", "from": "active", "to": "suspended"}));
+    // By the beginning of the action, and by free text in whatever case; together they narrow further.
+    assert_eq!(actions(&found("&action=tenant.").await), ["tenant.suspended", "tenant.resumed"]);
+    assert_eq!(actions(&found("&action=flag.").await), ["flag.updated", "flag.killed", "flag.updated"]);
+    assert_eq!(actions(&found("&action=flag.killed").await), ["flag.killed"]);
+    for nothing in ["&action=flag.kill", "&action=flags.", "&action=fla."] {
+        assert!(found(nothing).await.is_empty(), "{nothing}");
+    }
+    assert_eq!(actions(&found("&q=acme").await), ["tenant.suspended", "tenant.resumed"]);
+    assert_eq!(actions(&found("&q=OCI_versioning").await), ["flag.updated", "flag.killed", "flag.updated"]);
+    assert_eq!(found("&q=zo%C3%AB").await.len(), 5);
+    assert_eq!(actions(&found("&q=killed").await), ["flag.killed"]);
+    assert!(found("&q=globex").await.is_empty());
+    assert_eq!(actions(&found("&action=tenant.&q=acme&outcome=success").await), ["tenant.suspended", "tenant.resumed"]);
+    assert!(found("&action=tenant.&q=oci_versioning").await.is_empty());
     let history = served.get("/flags/oci_versioning/history").await.json();
     assert_eq!(history["history"][2]["action"], "flag.killed");
     assert_eq!(history["history"][2]["actor"]["email"], "zoë@example.eu");
