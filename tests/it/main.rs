@@ -1,6 +1,6 @@
 //! The binaries as their users run them. Every test that records ends with the standalone verifier over what it wrote.
 //!
-//! They need the binaries (`cargo build --workspace --bins --examples`), `sqlite3`, `strace`, Chromium with its driver, and axe-core: `scripts/test` sees to it all.
+//! They need the binaries (`cargo build --workspace --bins --examples`), `sqlite3`, `strace`, `curl`, `node`, Chromium with its driver, and what `scripts/test-servers` installs: `scripts/test` sees to it all.
 #![expect(clippy::unwrap_used, reason = "a test may end where it fails")]
 
 // A `platform-api` process on a data folder of its own, and the verifier over its export.
@@ -41,6 +41,12 @@ mod bucket;
 
 // The store away for a while: locked, and a full disk.
 mod outages;
+
+// The document of the interface against the service: schemathesis asks whatever it can think of.
+mod contract;
+
+// The programs of docs/api.md, run as they stand there.
+mod api_guide;
 
 // System calls: an fsync before every acknowledgement, and each of them failing in turn.
 mod syscalls;

@@ -19,6 +19,12 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// What `scripts/test-servers` installed.
+pub(crate) fn servers() -> PathBuf {
+    let elsewhere = std::env::var_os("DEZKY_TEST_SERVERS");
+    elsewhere.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/test-servers"), PathBuf::from)
+}
+
 /// A program that the tests use from outside.
 pub(crate) fn tool(name: &str) -> Command {
     let there = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -160,6 +166,17 @@ impl Server {
         let text = response.text().await.unwrap();
         assert!(status.is_success(), "GET {path}: {status}: {text}");
         text
+    }
+
+    /// Every request on a connection of its own: one that was idle while other programs ran may be closed at the moment of its next request.
+    pub(crate) fn without_idle_connections(mut self) -> Self {
+        self.client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        self
+    }
+
+    /// The operator's.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -17,6 +17,7 @@ pub(crate) mod live;
 pub(crate) mod login;
 mod page;
 pub(crate) mod platform;
+pub(crate) mod reference;
 mod row;
 pub(crate) mod sources;
 mod time;

@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod metrics;
+pub(crate) mod openapi;
 pub(crate) mod partners;
 pub(crate) mod proofs;
 pub(crate) mod record;

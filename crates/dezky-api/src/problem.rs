@@ -17,6 +17,7 @@ use dezky_audit::chain;
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use code::Code;
 pub(crate) use from::refused_events;
@@ -35,7 +36,7 @@ pub struct Problem {
 }
 
 /// A posted event that was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct RefusedEvent {
     /// Which event of the body, from 0.
     pub(crate) index: usize,
@@ -122,17 +123,28 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
+/// Why a request was not done (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+pub(crate) struct Document<'a> {
+    /// `urn:dezky-audit:problem:` and the code.
     r#type: String,
     title: &'static str,
+    /// As in the status line.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    #[schema(value_type = Code)]
     code: &'static str,
+    /// What was wrong, and where.
     detail: &'a str,
+    /// What to do about it.
+    #[schema(value_type = String)]
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    /// The request's name in the server's log.
     request_id: &'a str,
+    /// Each posted event that was refused.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [RefusedEvent],
 }

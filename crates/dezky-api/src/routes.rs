@@ -8,8 +8,8 @@ use http::Method;
 use crate::app::App;
 use crate::console;
 use crate::handlers::{
-    archives, checkpoints, events, export, flags, health, keys, list, metrics, partners, proofs, sources, tenants, tiles, tokens,
-    users, verify,
+    archives, checkpoints, events, export, flags, health, keys, list, metrics, openapi, partners, proofs, sources, tenants,
+    tiles, tokens, users, verify,
 };
 use crate::layers::{self, Audience};
 
@@ -118,6 +118,7 @@ pub const ROUTES: &[Route] = &[
     route(Auditor, Prompt, Method::GET, "/metrics", |m| on(m, metrics::show)),
     route(Public, Prompt, Method::GET, "/healthz", |m| on(m, health::alive)),
     route(Public, Prompt, Method::GET, "/readyz", |m| on(m, health::ready)),
+    route(Public, Prompt, Method::GET, "/openapi.json", |m| on(m, openapi::document)),
 ];
 
 const fn route(
@@ -137,6 +138,7 @@ pub const PAGES: &[Route] = &[
     route(Public, Prompt, Method::GET, "/login/oidc", |m| on(m, console::login::provider::leave)),
     route(Public, Prompt, Method::GET, "/login/oidc/callback", |m| on(m, console::login::provider::back)),
     route(Public, Prompt, Method::GET, "/assets/{name}", |m| on(m, console::asset)),
+    route(Public, Prompt, Method::GET, "/docs/api", |m| on(m, console::reference::show)),
     route(Reader, Prompt, Method::POST, "/logout", |m| on(m, console::login::end)),
     route(Reader, Prompt, Method::GET, "/", |m| on(m, console::timeline::show)),
     route(Operator, Long, Method::POST, "/demonstration", |m| on(m, console::demonstration::load)),

@@ -1,15 +1,21 @@
 //! `POST /audit/archive/run`, `GET /audit/archives`, `GET /audit/archives/{startSeq}`, `POST /audit/archives/{startSeq}/restore`.
 
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use dezky_audit::{Clock as _, SystemClock};
 use dezky_audit_core::ids::parse_decimal;
 use dezky_audit_core::time::Timestamp;
 use dezky_cold::{ArchiveReport, Archived, BatchDocument, Cold, LastRun, Status};
+use http::Uri;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{RawJson, json};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::conditional::{Known, tagged};
+use crate::paging::leading_on;
 use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
 
@@ -32,9 +38,10 @@ impl App {
     }
 }
 
-#[derive(Serialize)]
+/// What one run archived.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Ran<'a> {
+pub(crate) struct Ran<'a> {
     batches: Vec<Batch<'a>>,
     events: u64,
     bytes: u64,
@@ -43,7 +50,9 @@ struct Ran<'a> {
     left: Left,
 }
 
-#[derive(Serialize)]
+/// A batch as it was archived.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ArchivedBatch)]
 #[serde(rename_all = "camelCase")]
 struct Batch<'a> {
     start_seq: u64,
@@ -62,7 +71,8 @@ struct Batch<'a> {
     milliseconds: Steps,
 }
 
-#[derive(Serialize)]
+/// How long each step took.
+#[derive(Serialize, ToSchema)]
 struct Steps {
     cut: u128,
     confirm: u128,
@@ -70,7 +80,7 @@ struct Steps {
 }
 
 /// What stays hot, and why.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Left {
     too_young: u64,
@@ -115,17 +125,22 @@ fn batch(archived: &Archived) -> Batch<'_> {
     }
 }
 
-#[derive(Serialize)]
-struct Listed {
+/// A page of batches.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchPage)]
+pub(crate) struct Listed {
     batches: Vec<Shown>,
     /// Where the next page begins.
+    #[schema(required = true)]
     next: Option<u64>,
     status: Standing,
 }
 
-#[derive(Serialize)]
+/// A batch as it lies in the archive.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Batch)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+pub(crate) struct Shown {
     start_seq: u64,
     end_seq: u64,
     event_count: u64,
@@ -145,7 +160,8 @@ struct Shown {
 }
 
 /// How archiving stands.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ArchivingStatus)]
 #[serde(rename_all = "camelCase")]
 struct Standing {
     place: String,
@@ -153,16 +169,19 @@ struct Standing {
     hour: u8,
     hot_retention_days: u64,
     running: bool,
+    #[schema(required = true, value_type = Option<crate::openapi::LastRun>)]
     last_run: Option<LastRun>,
+    #[schema(required = true)]
     next_run: Option<String>,
     /// Why checkpoints are not published beside the archives now.
     trouble: Option<String>,
     oldest_hot_seq: u64,
+    #[schema(required = true)]
     highest_archived_seq: Option<u64>,
 }
 
 /// The batches, the newest first: those before `before`, if it is given.
-pub(crate) async fn list(State(app): State<App>, _: Caller, parameters: Parameters) -> Result<RawJson<Vec<u8>>, Problem> {
+pub(crate) async fn list(State(app): State<App>, _: Caller, uri: Uri, parameters: Parameters) -> Result<Response, Problem> {
     let [before, limit] = parameters.each(["before", "limit"])?;
     let before = before.map_or(Ok(u64::MAX), |seq| parse_decimal(&seq).ok_or_else(|| not_a_seq("parameter 'before'")))?;
     let limit = limit.map_or(Ok(LISTED), |limit| {
@@ -175,19 +194,26 @@ pub(crate) async fn list(State(app): State<App>, _: Caller, parameters: Paramete
     let hot = app.log.store().hot().await?;
     let shown = batches.into_iter().map(|batch| shown(batch, &hot)).collect();
     let status = state(cold.status().await?, hot.border, highest_archived(&app).await?);
-    json(&Listed { batches: shown, next, status })
+    let page = json(&Listed { batches: shown, next, status })?.into_response();
+    match next {
+        Some(next) => leading_on(page, &uri, &[("before", Some(&next.to_string()))]),
+        None => Ok(page),
+    }
 }
 
 /// One batch, by its first event.
-pub(crate) async fn get(State(app): State<App>, _: Caller, Path(start): Path<String>) -> Result<RawJson<Vec<u8>>, Problem> {
+pub(crate) async fn get(State(app): State<App>, _: Caller, Path(start): Path<String>, known: Known) -> Result<Response, Problem> {
     let start = start_seq(&start)?;
     let batch = app.archives()?.batch(start).await?.ok_or_else(|| no_such_batch(start))?;
-    json(&shown(batch, &app.log.store().hot().await?))
+    let RawJson(shown) = json(&shown(batch, &app.log.store().hot().await?))?;
+    let shown = Bytes::from(shown);
+    Ok(known.spare(tagged(&shown, RawJson(shown.clone()).into_response())?))
 }
 
-#[derive(Serialize)]
+/// What is back in hot storage.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Restored {
+pub(crate) struct Restored {
     start_seq: u64,
     event_count: u64,
     until: String,

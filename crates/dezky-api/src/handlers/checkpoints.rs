@@ -4,31 +4,41 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use dezky_audit::{Act, ActBy, CheckpointRecord, Reason, chain};
 use dezky_audit_core::ids::parse_decimal;
 use dezky_platform::Acting;
 use http::HeaderMap;
 use http::header::{ACCEPT, VARY};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{RawJson, Text, json};
 use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::conditional::{Known, tagged};
+use crate::openapi::{Hash, Time};
 use crate::problem::{Code, Problem};
 
 /// How long the archives may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The record kept beside a note (log format, section 5).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Checkpoint<'a> {
+pub(crate) struct Checkpoint<'a> {
+    #[schema(value_type = Time)]
     at: String,
+    /// How many events it covers.
     head_seq: u64,
+    #[schema(value_type = Hash)]
     head_hash: String,
+    /// Of the tree; base64.
     root_hash: String,
+    /// Why it was made: `manual`, `interval`, …
     reason: &'a str,
+    /// What was signed, and the signatures.
     note: &'a str,
 }
 
@@ -82,13 +92,20 @@ pub(crate) async fn of_size(
     _: Caller,
     Path(size): Path<String>,
     headers: HeaderMap,
+    known: Known,
 ) -> Result<Response, Problem> {
     let not_a_size = || Problem::new(Code::InvalidParameter, "the size in the path is not a decimal number");
     let size = parse_decimal(&size).ok_or_else(not_a_size)?;
     let none = || Problem::new(Code::NoSuchCheckpoint, format!("no checkpoint has the size {size}"));
     let record = app.log.checkpoint_at(size).await?.ok_or_else(none)?;
-    let answer = if wants_text(&headers) { Text(record.note).into_response() } else { written(&record)?.into_response() };
-    Ok(([(VARY, "accept")], answer).into_response())
+    let answer = if wants_text(&headers) {
+        tagged(record.note.as_bytes(), Text(record.note.clone()).into_response())?
+    } else {
+        let RawJson(written) = written(&record)?;
+        let written = Bytes::from(written);
+        tagged(&written, RawJson(written.clone()).into_response())?
+    };
+    Ok(known.spare(([(VARY, "accept")], answer).into_response()))
 }
 
 /// Whether `Accept` puts plain text before JSON (RFC 9110, section 12.5.1).

@@ -2,27 +2,36 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use dezky_audit::{Receipt, Scope, Stored};
 use dezky_audit_core::ids::{Seq, Source};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{RawJson, json, write_event};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::conditional::{Known, tagged};
 use crate::idempotency::IdempotencyKey;
+use crate::openapi::Hash;
 use crate::posted::{Posted, Shape};
 use crate::problem::{Code, Problem, RefusedEvent, refused_events};
 
-#[derive(Serialize)]
-struct Recorded {
+/// Where an event stands in the log.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Recorded {
+    #[schema(value_type = crate::openapi::Seq)]
     seq: u64,
+    #[schema(value_type = Hash)]
     hash: String,
+    /// It was recorded before, with the same content.
     duplicate: bool,
 }
 
-#[derive(Serialize)]
-struct RecordedAll {
+/// Where each event stands, in their order.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordedAll {
     results: Vec<Recorded>,
 }
 
@@ -77,12 +86,19 @@ fn refuse_other_sources(posted: &Posted, source: &Source) -> Result<(), Problem>
 }
 
 /// The line as it is stored; one that is no longer JSON as the list shows it.
-pub(crate) async fn get(State(app): State<App>, caller: Caller, Path(seq): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    Path(seq): Path<String>,
+    known: Known,
+) -> Result<Response, Problem> {
     let seq = parse_seq(&seq)?;
     let stored = find(&app, &caller.scope, seq).await?.ok_or_else(|| no_such_event(seq))?;
     let mut shown = Vec::with_capacity(stored.line.len());
     write_event(&stored, &mut shown);
-    Ok(RawJson(shown).into_response())
+    // Not by the hash: an event keeps that when a part of it is withheld.
+    let shown = Bytes::from(shown);
+    Ok(known.spare(tagged(&shown, RawJson(shown.clone()).into_response())?))
 }
 
 /// The event, hot or archived.

@@ -3,13 +3,14 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use dezky_platform::{FlagEdit, HistoryEntry, NewFlag};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use serde::Serialize;
 
 use super::json;
 use super::record::{Body, Seen, listed, paging, shown};
 use crate::acting::OnBehalf;
 use crate::app::App;
+use crate::conditional::Known;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 
@@ -19,13 +20,13 @@ struct History<'a> {
     history: &'a [HistoryEntry],
 }
 
-pub(crate) async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<App>, uri: Uri, parameters: Parameters) -> Result<Response, Problem> {
     let (after, limit) = paging(parameters)?;
-    listed(&app.platform.flags().list(after.as_deref(), limit).await?)
+    listed(&uri, &app.platform.flags().list(after.as_deref(), limit).await?)
 }
 
-pub(crate) async fn get(State(app): State<App>, Path(key): Path<String>) -> Result<Response, Problem> {
-    shown(StatusCode::OK, &app.platform.flags().get(&key).await?)
+pub(crate) async fn get(State(app): State<App>, Path(key): Path<String>, known: Known) -> Result<Response, Problem> {
+    Ok(known.spare(shown(StatusCode::OK, &app.platform.flags().get(&key).await?)?))
 }
 
 pub(crate) async fn history(State(app): State<App>, Path(key): Path<String>) -> Result<Response, Problem> {

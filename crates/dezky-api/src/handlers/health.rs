@@ -8,6 +8,7 @@ use dezky_audit::chain;
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{RawJson, json};
 use crate::app::App;
@@ -27,8 +28,8 @@ pub(crate) struct LastProbe {
     trouble: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Alive {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Alive {
     status: &'static str,
 }
 
@@ -36,13 +37,14 @@ pub(crate) async fn alive() -> Result<RawJson<Vec<u8>>, Problem> {
     json(&Alive { status: "alive" })
 }
 
-#[derive(Serialize)]
-struct Readiness<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readiness<'a> {
+    /// `ready` or `not-ready`.
     status: &'static str,
     checks: Vec<Check<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Check<'a> {
     name: &'static str,
     ok: bool,

@@ -2,21 +2,26 @@
 
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{RawJson, json};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::openapi::Time;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
-struct Keys<'a> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Keys<'a> {
     keys: Vec<Key<'a>>,
 }
 
-#[derive(Serialize)]
+/// What a verifier needs to know of a key.
+#[derive(Serialize, ToSchema)]
 struct Key<'a> {
+    /// C2SP's verifier key.
     vkey: &'a str,
     alg: &'static str,
+    #[schema(value_type = Time)]
     since: String,
 }
 

@@ -1,12 +1,15 @@
 //! `GET /audit`: a page of events.
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use dezky_audit::{Query, Scope};
 use dezky_cold::{Listed, Reach};
+use http::Uri;
 
 use super::{RawJson, write_event};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::paging::leading_on;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 
@@ -14,15 +17,22 @@ use crate::problem::Problem;
 const LONG_BYTES: usize = 256 << 10;
 
 /// The events that match, each as it is stored, and where the next page begins.
-pub(crate) async fn page(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<RawJson<Vec<u8>>, Problem> {
+pub(crate) async fn page(State(app): State<App>, caller: Caller, uri: Uri, parameters: Parameters) -> Result<Response, Problem> {
     let query = parameters.into_query()?;
     let listed = listed(&app, &caller.scope, &query).await?;
+    let next = listed.page.next.as_ref().map(ToString::to_string);
     let length = listed.page.events.iter().map(|event| event.line.len()).sum::<usize>();
-    if length > LONG_BYTES {
+    let written = if length > LONG_BYTES {
         let written = tokio::task::spawn_blocking(move || write(&listed, length));
-        return written.await.map(RawJson).map_err(|error| Problem::internal(&error));
-    }
-    Ok(RawJson(write(&listed, length)))
+        written.await.map_err(|error| Problem::internal(&error))?
+    } else {
+        write(&listed, length)
+    };
+    let page = RawJson(written).into_response();
+    let Some(next) = next else { return Ok(page) };
+    // Where the events of 'before' are the last ones, it bounds what follows too, as 'until' does; else the cursor takes its place.
+    let until = query.filter.until.map(|until| until.to_string());
+    leading_on(page, &uri, &[("before", None), ("until", until.as_deref()), ("cursor", Some(&next))])
 }
 
 /// The events that match, hot or archived.

@@ -3,12 +3,13 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use dezky_platform::NewPartner;
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use serde::Deserialize;
 
 use super::record::{Body, Seen, listed, paging, shown};
 use crate::acting::OnBehalf;
 use crate::app::App;
+use crate::conditional::Known;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 
@@ -19,13 +20,13 @@ pub(crate) struct PartnerEdit {
     name: String,
 }
 
-pub(crate) async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<App>, uri: Uri, parameters: Parameters) -> Result<Response, Problem> {
     let (after, limit) = paging(parameters)?;
-    listed(&app.platform.partners().list(after.as_deref(), limit).await?)
+    listed(&uri, &app.platform.partners().list(after.as_deref(), limit).await?)
 }
 
-pub(crate) async fn get(State(app): State<App>, Path(slug): Path<String>) -> Result<Response, Problem> {
-    shown(StatusCode::OK, &app.platform.partners().get(&slug).await?)
+pub(crate) async fn get(State(app): State<App>, Path(slug): Path<String>, known: Known) -> Result<Response, Problem> {
+    Ok(known.spare(shown(StatusCode::OK, &app.platform.partners().get(&slug).await?)?))
 }
 
 pub(crate) async fn create(

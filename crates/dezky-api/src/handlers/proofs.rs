@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use dezky_audit::{ProveError, Scope, TenantCheckpoint};
 use dezky_audit_core::ids::TenantSlug;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::events::{find, no_such_event, parse_seq};
 use super::{RawJson, Text, json};
@@ -18,9 +19,12 @@ pub(crate) async fn event(State(app): State<App>, caller: Caller, Path(seq): Pat
     Ok(Text(app.log.proof_of(seq, stored.line).await?))
 }
 
-#[derive(Serialize)]
-struct SignedStream {
+/// A tenant's stream as the log signs it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SignedStream {
+    /// The tenant's own checkpoint.
     note: String,
+    /// That its last event is in the log.
     proof: String,
 }
 

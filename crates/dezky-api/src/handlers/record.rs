@@ -5,12 +5,13 @@ use axum::response::{IntoResponse, Response};
 use dezky_platform::{Listing, PlatformError, Versioned};
 use http::header::{ETAG, IF_MATCH};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::json;
 use crate::app::App;
+use crate::paging::leading_on;
 use crate::parameters::Parameters;
 use crate::posted::small_body;
 use crate::problem::{Code, Problem};
@@ -73,9 +74,13 @@ struct Listings<'a, T> {
 }
 
 /// `{"records": [each with its version], "next": the value of 'after' for the next page, or null}`.
-pub(super) fn listed<T: Serialize>(listing: &Listing<T>) -> Result<Response, Problem> {
+pub(super) fn listed<T: Serialize>(uri: &Uri, listing: &Listing<T>) -> Result<Response, Problem> {
     let records = listing.records.iter().map(|record| Listed { value: &record.value, version: record.version }).collect();
-    Ok(json(&Listings { records, next: listing.next.as_deref() })?.into_response())
+    let page = json(&Listings { records, next: listing.next.as_deref() })?.into_response();
+    match &listing.next {
+        Some(next) => leading_on(page, uri, &[("after", Some(next))]),
+        None => Ok(page),
+    }
 }
 
 /// `after` and `limit`.

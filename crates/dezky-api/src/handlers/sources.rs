@@ -9,6 +9,7 @@ use dezky_ingest::webhook::{Refused, Sender};
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{RawJson, json};
 use crate::app::App;
@@ -60,12 +61,14 @@ fn problem(refused: &Refused) -> Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Shown {
+/// How each source fares.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Sources {
     sources: Vec<Source>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SourceHealth)]
 #[serde(rename_all = "camelCase")]
 struct Source {
     source: String,
@@ -73,7 +76,9 @@ struct Source {
     last_event: Option<String>,
     caught_up: Option<String>,
     last_success: Option<String>,
+    /// How far behind it is.
     lag_ms: Option<u64>,
+    /// What lies there and is not in the log yet.
     waiting: Option<u64>,
     counts: Counts,
     errors: u64,
@@ -82,7 +87,9 @@ struct Source {
     cursor: String,
 }
 
-#[derive(Serialize)]
+/// What became of what it sent, since this process began.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SourceCounts)]
 struct Counts {
     mapped: u64,
     unmapped: u64,
@@ -92,16 +99,17 @@ struct Counts {
     changed: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LastError {
     at: String,
     message: String,
+    /// What to do about it.
     remedy: String,
 }
 
 /// How each source fares, and what to do where it does not.
 pub(crate) async fn health(State(app): State<App>) -> Result<RawJson<Vec<u8>>, Problem> {
-    json(&Shown { sources: app.sources.health.iter().map(|health| source(health.now())).collect() })
+    json(&Sources { sources: app.sources.health.iter().map(|health| source(health.now())).collect() })
 }
 
 fn source(health: SourceHealth) -> Source {

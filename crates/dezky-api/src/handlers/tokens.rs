@@ -3,31 +3,41 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use dezky_platform::{HistoryActor, Listing, NewToken, Role, Token, TokenState, Versioned};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use super::record::{Body, listed, paging, shown};
 use crate::acting::OnBehalf;
 use crate::app::App;
+use crate::openapi;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 
 /// A token as it is shown: all but what its secret is known by.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     id: &'a str,
     name: &'a str,
+    #[schema(value_type = openapi::Role)]
     role: Role,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     tenants: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
+    #[schema(value_type = openapi::TokenState)]
     state: TokenState,
+    #[schema(value_type = openapi::Person)]
     created_by: &'a HistoryActor,
+    #[schema(value_type = openapi::Time)]
     created_at: &'a str,
+    #[schema(value_type = openapi::Time)]
     expires_at: &'a str,
+    /// Noted once a minute at most.
+    #[schema(required = true)]
     last_used_at: Option<&'a str>,
 }
 
@@ -48,19 +58,21 @@ impl<'a> Shown<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Made<'a> {
+/// A token's record, and the token.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeToken)]
+pub(crate) struct Made<'a> {
     #[serde(flatten)]
     record: Shown<'a>,
     /// Here, and never again.
     token: &'a str,
 }
 
-pub(crate) async fn list(State(app): State<App>, parameters: Parameters) -> Result<Response, Problem> {
+pub(crate) async fn list(State(app): State<App>, uri: Uri, parameters: Parameters) -> Result<Response, Problem> {
     let (after, limit) = paging(parameters)?;
     let Listing { records, next } = app.platform.tokens().list(after.as_deref(), limit).await?;
     let records = records.iter().map(|record| Versioned { value: Shown::of(&record.value), version: record.version }).collect();
-    listed(&Listing { records, next })
+    listed(&uri, &Listing { records, next })
 }
 
 pub(crate) async fn create(

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use dezky_audit::{Act, ActBy, Clock as _, SystemClock};
@@ -71,6 +72,9 @@ pub(super) async fn admitted(
             Some(app.requests.try_acquire().map_err(|_| full(limits.requests))?)
         }
     };
+    let (mut parts, body) = request.into_parts();
+    readable_path(&mut parts).await?;
+    let request = Request::from_parts(parts, body);
     let viewing = viewing(&app, rule, &request);
     let time = match pace {
         Pace::Prompt => Some(limits.answer_time),
@@ -112,6 +116,16 @@ async fn let_in(app: &App, rule: Rule, request: &Parts, session: Option<&Session
         return Err(Problem::new(Code::Forbidden, format!("the role {} may not do this", caller.role.as_str())));
     }
     Ok(caller)
+}
+
+/// A path whose segments can be read; the handlers' own refusal would be no problem document.
+async fn readable_path(parts: &mut Parts) -> Result<(), Problem> {
+    match RawPathParams::from_request_parts(parts, &()).await {
+        Err(RawPathParamsRejection::InvalidUtf8InPathParam(_)) => {
+            Err(Problem::new(Code::InvalidParameter, "a segment of the path is not UTF-8"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where the request came from, `None` where nobody knows; refused where proxies say unclear things about it.

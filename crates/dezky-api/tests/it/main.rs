@@ -8,6 +8,9 @@ mod served;
 // Every route asks for what the list says; what is not on the list is not there.
 mod routes;
 
+// The interface as a document: all of it, its examples, links from page to page, what is not sent again, no CORS.
+mod openapi;
+
 // Each role against each route, and what exists for a tenant auditor.
 mod roles;
 

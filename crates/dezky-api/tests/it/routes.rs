@@ -47,9 +47,9 @@ async fn every_route_asks_for_what_the_list_says() {
 }
 
 #[tokio::test]
-async fn only_health_is_public() {
+async fn only_health_and_the_document_are_public() {
     let public: Vec<_> = ROUTES.iter().filter(|route| route.rule == Rule::Public).map(|route| route.path).collect();
-    assert_eq!(public, ["/healthz", "/readyz"]);
+    assert_eq!(public, ["/healthz", "/readyz", "/openapi.json"]);
 }
 
 #[tokio::test]
