@@ -174,6 +174,7 @@ struct Standing {
     #[schema(required = true)]
     next_run: Option<String>,
     /// Why checkpoints are not published beside the archives now.
+    #[schema(required = true)]
     trouble: Option<String>,
     oldest_hot_seq: u64,
     #[schema(required = true)]

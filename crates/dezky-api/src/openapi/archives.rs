@@ -53,7 +53,7 @@ fn ran() -> Value {
 pub(super) fn operations() -> Vec<Described> {
     let away = [Code::NoArchives, Code::ArchivesUnavailable];
     let status = json!({
-        "place": "/var/lib/dezky/cold", "enabled": true, "hour": 3, "hotRetentionDays": 90, "running": false, "lastRun": null,
+        "place": "/var/lib/dezky/cold", "enabled": true, "hour": 3, "hotRetentionDays": 90, "running": false, "trouble": null, "lastRun": null,
         "nextRun": "2026-08-02T03:00:00.000Z", "oldestHotSeq": 10001, "highestArchivedSeq": 10000
     });
     vec![

@@ -173,7 +173,7 @@ fn take() -> Described {
     operation(Method::POST, "/audit/checkpoint", "Proving", "takeCheckpoint", "Sign the log as it is now")
         .about("Recorded as `audit.checkpoint_forced`, which the checkpoint covers; where nothing is new it is the newest one.")
         .answers::<Checkpoint<'static>>(200, "The checkpoint", checkpoint())
-        .refuses(&[Code::SigningStopped, Code::Closing])
+        .refuses(&[Code::SigningStopped, Code::ArchivesUnavailable, Code::Closing])
 }
 
 fn latest() -> Described {
