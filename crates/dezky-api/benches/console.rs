@@ -147,7 +147,7 @@ async fn follow(visitor: &Visitor, log: &AuditLog, sampler: &mut Sampler, rate: 
                 recorded += rate / 10;
             }
             chunk = answer.chunk() => {
-                text.push_str(&String::from_utf8(chunk.unwrap().unwrap().to_vec()).unwrap());
+                text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
                 while let Some((news, rest)) = text.split_once("\n\n") {
                     if let Some(data) = news.strip_prefix("data: ") {
                         let news: serde_json::Value = serde_json::from_str(data).unwrap();

@@ -5,8 +5,8 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub(super) enum Path<'a> {
     Root,
-    Member(&'a Path<'a>, &'a str),
-    Item(&'a Path<'a>, usize),
+    Member(&'a Self, &'a str),
+    Item(&'a Self, usize),
 }
 
 impl Path<'_> {
