@@ -29,7 +29,7 @@ const LIVE: [(usize, u64); 2] = [(200, 10), (1_000, 5)];
 #[tokio::main]
 async fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let events: usize = arguments.next().map_or(20_000, |n| n.parse().unwrap());
+    let events: usize = arguments.next().map_or(100_000, |n| n.parse().unwrap());
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let given = arguments.next().map(PathBuf::from);
     let path = given.clone().unwrap_or_else(|| scratch.path().join("audit.db"));
@@ -132,7 +132,7 @@ impl Visitor {
 
 /// Records so many events a second while one page follows: what it was shown, and what it was told that it was not.
 async fn follow(visitor: &Visitor, log: &AuditLog, sampler: &mut Sampler, rate: usize, seconds: u64) {
-    let mut answer = visitor.get("/live").await;
+    let mut answer = visitor.get("/live?range=all").await;
     let ended = tokio::time::sleep(Duration::from_secs(seconds + 3));
     let mut recorded = 0;
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
