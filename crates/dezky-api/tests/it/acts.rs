@@ -9,18 +9,6 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::served::Served;
 
-/// The events of this query, once there are so many: acts are best-effort events, recorded a moment later.
-async fn events(served: &Served, query: &str, count: usize) -> Vec<Value> {
-    for _ in 0..1_000 {
-        let found = served.get(&format!("/audit?order=asc&{query}")).await.json()["events"].as_array().unwrap().clone();
-        if found.len() >= count {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("there are not {count} events of {query}");
-}
-
 #[tokio::test]
 async fn a_change_that_somebody_has_no_right_to_is_recorded_as_denied() {
     let served = Served::start().await;
@@ -32,7 +20,7 @@ async fn a_change_that_somebody_has_no_right_to_is_recorded_as_denied() {
     }
     // Looking where one may not changes nothing, and is none of these.
     assert_eq!(served.ask(&auditor.token, Method::GET, "/tokens").await.status, StatusCode::FORBIDDEN);
-    let denied = events(&served, "outcome=denied", 3).await;
+    let denied = served.events("outcome=denied", 3).await;
     let mut told: Vec<_> = denied.iter().map(|event| (event["action"].as_str().unwrap(), event["actor"]["id"].clone())).collect();
     told.sort_unstable_by_key(|(action, _)| *action);
     let by = json!(format!("token:{}", auditor.id));
@@ -47,7 +35,7 @@ async fn refused_tokens_are_one_event_and_not_one_each() {
     for n in 0..30 {
         assert_eq!(served.ask(&format!("garbage-{n}"), Method::GET, "/audit").await.status, StatusCode::UNAUTHORIZED);
     }
-    let told = events(&served, "action=audit.login_refused", 1).await;
+    let told = served.events("action=audit.login_refused", 1).await;
     assert_eq!(told.len(), 1);
     let data = &told[0]["metadata"]["data"];
     assert_eq!((&data["count"], &data["addresses"]), (&json!(1), &json!(["127.0.0.1"])));
@@ -61,7 +49,7 @@ async fn refused_tokens_that_were_counted_are_told_when_the_server_stops() {
     for n in 0..30 {
         assert_eq!(served.ask(&format!("garbage-{n}"), Method::GET, "/audit").await.status, StatusCode::UNAUTHORIZED);
     }
-    events(&served, "action=audit.login_refused", 1).await;
+    served.events("action=audit.login_refused", 1).await;
     served.stop();
     served.stopped().await;
     assert!(served.log.shutdown(Duration::from_secs(60)).await.complete);
@@ -97,7 +85,7 @@ async fn that_a_person_looked_is_recorded_where_that_is_wanted() {
     }
     // What services and the operator's token read is not recorded.
     served.get("/audit").await;
-    let told = events(&served, "action=audit.viewed&action=audit.exported", 2).await;
+    let told = served.events("action=audit.viewed&action=audit.exported", 2).await;
     let shown: Vec<_> = told.iter().map(|event| (event["action"].clone(), event["metadata"]["data"].clone())).collect();
     assert_eq!(
         shown,
@@ -118,7 +106,7 @@ async fn who_signed_in_and_out_of_the_console_is_recorded() {
     Browser::operator(&served).await;
     // One that is refused is none.
     assert_eq!(Browser::new(&served).post("/login", "secret=wrong").await.status, StatusCode::UNAUTHORIZED);
-    let told = events(&served, "action=audit.login&action=audit.logout", 3).await;
+    let told = served.events("action=audit.login&action=audit.logout", 3).await;
     let by = json!(format!("token:{}", made.id));
     let shown: Vec<_> = told.iter().map(|event| (event["action"].as_str().unwrap(), event["actor"]["id"].clone())).collect();
     assert_eq!(shown, [("audit.login", by.clone()), ("audit.logout", by), ("audit.login", json!("operator"))]);
@@ -129,6 +117,6 @@ async fn who_signed_in_and_out_of_the_console_is_recorded() {
     }
     assert_eq!((&told[0]["metadata"]["data"]["method"], &told[0]["tenantSlug"]), (&json!("token"), &json!("acme")));
     assert_eq!(told[2]["tenantSlug"], Value::Null);
-    events(&served, "action=audit.login_refused", 1).await;
-    assert_eq!(events(&served, "action=audit.login", 2).await.len(), 2);
+    served.events("action=audit.login_refused", 1).await;
+    assert_eq!(served.events("action=audit.login", 2).await.len(), 2);
 }

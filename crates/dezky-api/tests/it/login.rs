@@ -101,17 +101,6 @@ impl<'a> Person<'a> {
     }
 }
 
-async fn told(served: &Served, action: &str, count: usize) -> Vec<Value> {
-    for _ in 0..1_000 {
-        let found = served.get(&format!("/audit?order=asc&action={action}")).await.json()["events"].as_array().unwrap().clone();
-        if found.len() >= count {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("there are not {count} events {action}");
-}
-
 #[tokio::test]
 async fn a_person_logs_in_at_the_identity_provider_and_out_again() {
     let (issuer, served) = started().await;
@@ -153,7 +142,7 @@ async fn a_person_logs_in_at_the_identity_provider_and_out_again() {
     assert_eq!(issuer.state().provider.ended, 1);
 
     for (action, method) in [("audit.login", json!("oidc")), ("audit.logout", Value::Null)] {
-        let event = &told(&served, action, 1).await[0];
+        let event = &served.events(&format!("action={action}"), 1).await[0];
         assert_eq!((&event["actor"]["id"], &event["actor"]["email"]), (&json!("5f0c7e0a"), &json!("zoe@example.eu")));
         assert_eq!((&event["client"]["ip"], &event["metadata"]["data"]["method"]), (&json!("127.0.0.1"), &method));
     }
@@ -219,7 +208,7 @@ async fn nobody_ends_a_login_that_another_browser_has_begun() {
     // Loaded again, with the cookie that should be gone.
     zoe.cookies = kept;
     assert_eq!(zoe.get(&back).await.status, StatusCode::FORBIDDEN);
-    let refused = told(&served, "audit.login_refused", 1).await;
+    let refused = served.events("action=audit.login_refused", 1).await;
     assert_eq!(refused[0]["metadata"]["data"]["addresses"], json!(["127.0.0.1"]));
 }
 

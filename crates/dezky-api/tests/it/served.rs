@@ -118,6 +118,18 @@ impl Served {
         Answer::of(self.request(Method::GET, path).send().await.unwrap()).await
     }
 
+    /// The events of this query, once there are so many: acts are best-effort events, recorded a moment later.
+    pub(crate) async fn events(&self, query: &str, count: usize) -> Vec<Value> {
+        for _ in 0..1_000 {
+            let found = self.get(&format!("/audit?order=asc&{query}")).await.json()["events"].as_array().unwrap().clone();
+            if found.len() >= count {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("there are not {count} events of {query}");
+    }
+
     pub(crate) async fn post(&self, body: &Value) -> Answer {
         self.post_text("application/json", &body.to_string()).await
     }
