@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use dezky_testkit::s3_faults::FaultProxy;
-use dezky_testkit::s3_server::{self, S3Server};
+use dezky_testkit::s3_server::{self, AS_THE_MANIFESTS_SAY, S3Server};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -92,18 +92,6 @@ async fn assert_sound(place: &Place, server: &Server) {
     assert_eq!(archive.status.code(), Some(0), "{}", String::from_utf8_lossy(&archive.stdout));
     server.verify().await.assert_clean();
 }
-
-/// `zcat | sha256sum` of each object, and how many batches there are.
-const AS_THE_MANIFESTS_SAY: &str = r"
-checked = 0
-for listed in s3.list_objects_v2(Bucket=argv[0], Prefix=argv[1] + '/manifests/')['Contents']:
-    events = json.loads(s3.get_object(Bucket=argv[0], Key=listed['Key'])['Body'].read())['events']
-    packed = s3.get_object(Bucket=argv[0], Key=argv[1] + '/' + events['key'])['Body'].read()
-    assert (len(packed), hashlib.sha256(packed).hexdigest()) == (events['gzipBytes'], events['gzipSha256'])
-    lines = gzip.decompress(packed)
-    assert (len(lines), hashlib.sha256(lines).hexdigest()) == (events['bytes'], events['sha256'])
-    checked += 1
-print(checked)";
 
 /// The hex of an object, once it is there.
 const WAITED_FOR: &str = r"

@@ -31,6 +31,19 @@ const IDENTITIES: &str = r#"{"identities": [
  {"name": "reader", "credentials": [{"accessKey": "dezky-reader", "secretKey": "reader-secret"}], "actions": ["Read", "List"]}
 ]}"#;
 
+/// For [`S3Server::boto3`], with bucket and prefix: `zcat | sha256sum` of each archived object against its manifest, by a client that is
+/// none of ours; prints how many batches there are.
+pub const AS_THE_MANIFESTS_SAY: &str = r"
+checked = 0
+for listed in s3.list_objects_v2(Bucket=argv[0], Prefix=argv[1] + '/manifests/')['Contents']:
+    events = json.loads(s3.get_object(Bucket=argv[0], Key=listed['Key'])['Body'].read())['events']
+    packed = s3.get_object(Bucket=argv[0], Key=argv[1] + '/' + events['key'])['Body'].read()
+    assert (len(packed), hashlib.sha256(packed).hexdigest()) == (events['gzipBytes'], events['gzipSha256'])
+    lines = gzip.decompress(packed)
+    assert (len(lines), hashlib.sha256(lines).hexdigest()) == (events['bytes'], events['sha256'])
+    checked += 1
+print(checked)";
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Where the server is that all tests of this process share, and who may do everything there.

@@ -1,8 +1,9 @@
 //! Counts of events by the hour and by the day: what is added to them, and what they tell.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
+use dezky_audit_core::ids::TenantSlug;
 use dezky_audit_core::time::Timestamp;
 use rusqlite::{Connection, Row, Transaction};
 
@@ -68,7 +69,7 @@ pub(super) fn hourly(
     };
     match scope {
         Scope::All => tallies(connection, by, 1, &hours(since, until), MAX_HOURLY_ROWS as i64, &mut take)?,
-        Scope::Tenants(_) => of_tenants(connection, scope, &hours(since, until), by, "hour", &mut take)?,
+        Scope::Tenants(set) => of_tenants(connection, set, &hours(since, until), by, "hour", &mut take)?,
     }
     Ok(counts)
 }
@@ -87,7 +88,7 @@ pub(super) fn totals(
     };
     let hours = hours(since, until);
     match scope {
-        Scope::Tenants(_) => of_tenants(connection, scope, &hours, by, "0", &mut take)?,
+        Scope::Tenants(set) => of_tenants(connection, set, &hours, by, "0", &mut take)?,
         Scope::All => {
             let days = hours.start.div_ceil(DAY)..hours.end / DAY;
             if days.is_empty() {
@@ -138,13 +139,12 @@ fn tallies(
 
 fn of_tenants(
     connection: &Connection,
-    scope: &Scope,
+    tenants: &BTreeSet<TenantSlug>,
     hours: &Range<u64>,
     by: CountBy,
     group: &str,
     take: &mut impl FnMut(u64, &str, u64),
 ) -> Result<(), Fault> {
-    let Scope::Tenants(set) = scope else { return Ok(()) };
     let value = match by {
         CountBy::Nothing => "''",
         CountBy::Tenant => "tenant",
@@ -160,7 +160,7 @@ fn of_tenants(
          AND tenant IN (SELECT value FROM json_each(?3)) GROUP BY 1, 2 ORDER BY 1, 2 LIMIT {MAX_HOURLY_ROWS}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let slugs = slugs(set.iter().map(AsRef::as_ref));
+    let slugs = slugs(tenants.iter().map(AsRef::as_ref));
     let mut rows = statement.query((integer(hours.start), integer(hours.end), slugs, listed))?;
     while let Some(row) = rows.next()? {
         take(number(row, 0)?, text(row)?, number(row, 2)?);
