@@ -1,20 +1,17 @@
 //! The data folder, held by one process at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use dezky_api::FileError;
 
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataDirError {
-    #[error("{path} could not be {deed}")]
-    Io {
-        path: PathBuf,
-        deed: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{path} is in use by another platform-api (process {holder})")]
     InUse { path: PathBuf, holder: String },
 }
@@ -32,12 +29,8 @@ impl DataDir {
     /// # Errors
     /// When it cannot be made, or another process holds it.
     pub(crate) fn claim(path: &Path) -> Result<Self, DataDirError> {
-        let failed = |path: &Path, deed| {
-            let path = path.to_owned();
-            move |source| DataDirError::Io { path, deed, source }
-        };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path, "made"))?;
-        let path = fs::canonicalize(path).map_err(failed(path, "found"))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(FileError::of(path, "made"))?;
+        let path = fs::canonicalize(path).map_err(FileError::of(path, "found"))?;
         let file = path.join("lock");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -46,15 +39,15 @@ impl DataDir {
             .truncate(false)
             .mode(0o600)
             .open(&file)
-            .map_err(failed(&file, "opened"))?;
+            .map_err(FileError::of(&file, "opened"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataDirError::InUse { path, holder: holder(lock) }),
-            Err(TryLockError::Error(error)) => return Err(failed(&file, "locked")(error)),
+            Err(TryLockError::Error(error)) => return Err(FileError::of(&file, "locked")(error).into()),
         }
         // Who holds it is for people; the lock itself does not depend on it.
         let named = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        named.map_err(failed(&file, "written"))?;
+        named.map_err(FileError::of(&file, "written"))?;
         Ok(Self { path, _lock: lock })
     }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use dezky_api::FileError;
 use dezky_audit_core::ids::Origin;
 
 use crate::backend::DatabaseUri;
@@ -21,13 +22,8 @@ pub(crate) enum PlacementError {
     DatabaseBefore { marker: PathBuf, what: String },
     #[error("MONGODB_URI is set, but {file} holds an embedded log", file = .file.display())]
     EmbeddedBefore { file: PathBuf },
-    #[error("{path} could not be {deed}", path = .path.display())]
-    Io {
-        path: PathBuf,
-        deed: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl PlacementError {
@@ -44,7 +40,7 @@ impl PlacementError {
                  or choose another folder with --data-dir",
                 file = file.display()
             )),
-            Self::Io { .. } => None,
+            Self::File(_) => None,
         }
     }
 }
@@ -58,7 +54,7 @@ pub(crate) fn may_be_embedded(dir: &Path) -> Result<(), PlacementError> {
             Err(PlacementError::DatabaseBefore { marker, what })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(PlacementError::Io { path: marker, deed: "read", source }),
+        Err(error) => Err(FileError::of(&marker, "read")(error).into()),
     }
 }
 
@@ -68,7 +64,7 @@ pub(crate) fn may_use_database(dir: &Path) -> Result<(), PlacementError> {
     match file.try_exists() {
         Ok(false) => Ok(()),
         Ok(true) => Err(PlacementError::EmbeddedBefore { file }),
-        Err(source) => Err(PlacementError::Io { path: file, deed: "looked for", source }),
+        Err(error) => Err(FileError::of(&file, "looked for")(error).into()),
     }
 }
 
@@ -84,7 +80,7 @@ pub(crate) fn mark(dir: &Path, origin: &Origin, uri: &DatabaseUri) -> Result<(),
     let begun = path.with_extension("begun");
     let written =
         fs::write(&begun, text).and_then(|()| fs::File::open(&begun)?.sync_all()).and_then(|()| fs::rename(&begun, &path));
-    written.map_err(|source| PlacementError::Io { path, deed: "written", source })
+    Ok(written.map_err(FileError::of(&path, "written"))?)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use data_encoding::HEXLOWER;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::file_error::FileError;
 use crate::idempotency::IdempotencySecret;
 use crate::secret_file::{SecretFileError, load_existing, load_or_create};
 
@@ -28,7 +29,7 @@ impl Credentials {
     pub fn load_or_create(dir: &Path) -> Result<Self, SecretFileError> {
         let keys = dir.join("keys");
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&keys);
-        made.map_err(|source| SecretFileError::Io { path: keys.clone(), deed: "made", source })?;
+        made.map_err(FileError::of(&keys, "made"))?;
         Ok(Self {
             operator_token: OperatorToken(load_or_create(&dir.join("operator.token"))?),
             idempotency: IdempotencySecret::new(load_or_create(&keys.join("idempotency.secret"))?),

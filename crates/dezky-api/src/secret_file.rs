@@ -8,19 +8,16 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
 
+use crate::file_error::FileError;
+
 /// The least and the most characters of a secret text.
 const LENGTH: std::ops::RangeInclusive<usize> = 32..=1_024;
 
 /// Why a secret could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
-    #[error("{path} could not be {deed}")]
-    Io {
-        path: PathBuf,
-        deed: &'static str,
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("others can read {path} (mode {mode:03o}); run: chmod 600 {path}")]
     Exposed { path: PathBuf, mode: u32 },
     #[error(
@@ -39,17 +36,16 @@ pub enum SecretFileError {
 /// # Errors
 /// When the file cannot be read or written, is readable by others, or holds something else.
 pub(crate) fn load_or_create(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
-    let failed = |deed| move |source| SecretFileError::Io { path: path.to_owned(), deed, source };
     match File::open(path) {
         Ok(file) => load(path, file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut bytes = Zeroizing::new([0; 32]);
             getrandom::fill(bytes.as_mut()).map_err(|_| SecretFileError::Random)?;
             let secret = Zeroizing::new(BASE64URL_NOPAD.encode(bytes.as_ref()));
-            create(path, &secret).map_err(failed("written"))?;
+            create(path, &secret).map_err(FileError::of(path, "written"))?;
             Ok(secret)
         }
-        Err(error) => Err(failed("opened")(error)),
+        Err(error) => Err(FileError::of(path, "opened")(error).into()),
     }
 }
 
@@ -58,18 +54,16 @@ pub(crate) fn load_or_create(path: &Path) -> Result<Zeroizing<String>, SecretFil
 /// # Errors
 /// As [`load_or_create`], and when there is no file.
 pub(crate) fn load_existing(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
-    let file = File::open(path).map_err(|source| SecretFileError::Io { path: path.to_owned(), deed: "opened", source })?;
-    load(path, file)
+    load(path, File::open(path).map_err(FileError::of(path, "opened"))?)
 }
 
 fn load(path: &Path, file: File) -> Result<Zeroizing<String>, SecretFileError> {
-    let failed = |source| SecretFileError::Io { path: path.to_owned(), deed: "read", source };
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+    let mode = file.metadata().map_err(FileError::of(path, "read"))?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(SecretFileError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(Vec::with_capacity(2 * LENGTH.end()));
-    file.take(2 * *LENGTH.end() as u64).read_to_end(&mut text).map_err(failed)?;
+    file.take(2 * *LENGTH.end() as u64).read_to_end(&mut text).map_err(FileError::of(path, "read"))?;
     let line = text.trim_ascii_end();
     if !LENGTH.contains(&line.len()) || !line.iter().all(u8::is_ascii_graphic) {
         return Err(SecretFileError::Malformed { path: path.to_owned() });

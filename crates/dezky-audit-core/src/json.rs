@@ -10,7 +10,7 @@ pub use place::{Place, item_offsets, line_of, place_at, place_of};
 pub use read::{Limits, ReadError, read};
 pub(crate) use scan::{Fault, Scanner, Text, is_lower_hex};
 pub use value::{Members, Value};
-pub use write::{write_members, write_number, write_string, write_value};
+pub use write::{most_bytes, write_members, write_number, write_string, write_value};
 
 /// Numbers may be no larger than ±(2^53 − 1), however they are written (log format, section 1).
 pub const MAX_NUMBER: f64 = 9_007_199_254_740_991.0;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dezky_audit::{AuditLog, Clock, Directory, Draft, RecordError, Scope, Taken};
 use dezky_audit_core::ids::{Action, ActorType, ExternalId, Outcome, Seq};
-use dezky_audit_core::json::Value;
+use dezky_audit_core::json::{Value, most_bytes};
 use dezky_audit_core::source::{Mapped, MappedEvent, SourceKey};
 use dezky_audit_core::time::Timestamp;
 
@@ -229,14 +229,5 @@ impl Delivering<'_> {
 
 /// About how many bytes a draft takes.
 fn size_of_event(draft: &Draft) -> usize {
-    512 + draft.metadata.as_ref().map_or(0, |data| data.iter().map(|(name, value)| name.len() + size_of_value(value)).sum())
-}
-
-fn size_of_value(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(size_of_value).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| name.len() + size_of_value(value)).sum(),
-        _ => 8,
-    }
+    512 + draft.metadata.as_ref().map_or(0, most_bytes)
 }

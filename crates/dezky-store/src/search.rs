@@ -10,6 +10,7 @@ use dezky_audit_core::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::log::Stored;
+use crate::projection::Column;
 use crate::query::{Cursor, Filter, Query};
 
 /// The most rows of one [`Search::hourly`].
@@ -62,6 +63,27 @@ pub enum CountBy {
     Source,
     Action,
     Outcome,
+}
+
+impl CountBy {
+    /// The columns that hours are counted by, in the order in which stores keep their values.
+    pub const COLUMNS: [Column; 4] = [Column::TenantSlug, Column::Source, Column::Action, Column::Outcome];
+
+    /// The column whose values are told apart; `None` where none are.
+    pub fn column(self) -> Option<Column> {
+        self.place().map(|place| Self::COLUMNS[place])
+    }
+
+    /// Where that column stands among [`CountBy::COLUMNS`].
+    pub(crate) const fn place(self) -> Option<usize> {
+        match self {
+            Self::Nothing => None,
+            Self::Tenant => Some(0),
+            Self::Source => Some(1),
+            Self::Action => Some(2),
+            Self::Outcome => Some(3),
+        }
+    }
 }
 
 /// The events of one hour with one value.

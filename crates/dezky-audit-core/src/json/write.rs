@@ -83,3 +83,59 @@ pub fn write_members(out: &mut Vec<u8>, members: &Members) {
     }
     out.push(b'}');
 }
+
+/// The most bytes that [`write_members`] appends: what it does, but that each number and each control character counts as the
+/// longest.
+pub fn most_bytes(members: &Members) -> usize {
+    let of_member = |(name, value): &(String, Value)| most_bytes_of_text(name) + 1 + most_bytes_of(value);
+    2 + members.len().saturating_sub(1) + members.iter().map(of_member).sum::<usize>()
+}
+
+fn most_bytes_of(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        // A sign, 17 digits, a point, and an exponent of five; or a small fraction with six zeros before its digits.
+        Value::Number(_) => 25,
+        Value::String(text) => most_bytes_of_text(text),
+        Value::Array(items) => 2 + items.len().saturating_sub(1) + items.iter().map(most_bytes_of).sum::<usize>(),
+        Value::Object(members) => most_bytes(members),
+    }
+}
+
+fn most_bytes_of_text(text: &str) -> usize {
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    2 + text.len() + text.bytes().map(escaped).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_longer_than_was_said() {
+        let text = |text: &str| Value::from(text);
+        let numbers = [-1.234_567_890_123_456_7e-300, -0.000_001_234_567_890_123_456_7, f64::MIN, f64::MAX, 5e-324];
+        let values = [
+            Value::Array(Vec::new()),
+            Value::Array(vec![Value::Null, Value::Bool(false), text("a\"b\\c\u{1}\u{1f}\n"), text("\u{1F600}é")]),
+            Value::Array(numbers.map(Value::Number).into()),
+            Value::Object(Vec::new()),
+            Value::Object(vec![("\u{2}\"".to_owned(), text("")), ("b".to_owned(), Value::Bool(true))]),
+        ];
+        for value in values {
+            let members = vec![("a".to_owned(), value.clone()), ("b".to_owned(), value)];
+            let mut written = Vec::new();
+            write_members(&mut written, &members);
+            assert!(written.len() <= most_bytes(&members), "{}", String::from_utf8_lossy(&written));
+        }
+        // And not by much, where there is neither.
+        let members = vec![("name".to_owned(), Value::Array(vec![text("x\"y"), text("ä"), Value::Bool(false)]))];
+        let mut written = Vec::new();
+        write_members(&mut written, &members);
+        assert_eq!(written.len(), most_bytes(&members));
+    }
+}

@@ -1,7 +1,7 @@
 //! Data cut to what an event can hold, with the pointers of what was cut.
 
 use super::path::Path;
-use crate::json::{Members, Value, write_members};
+use crate::json::{Members, Value, most_bytes, write_members};
 
 /// How much data one event may have, in bytes of canonical JSON: well below a line's limit, whatever else it holds.
 const MAX_BYTES: usize = 512 << 10;
@@ -29,7 +29,7 @@ pub(super) fn trim(data: &mut Members) -> Vec<String> {
     let mut written = Vec::new();
     for limits in LIMITS {
         Trimmer { limits, cut: &mut cut }.members(data, &Path::Root, 1);
-        if most(data) <= MAX_BYTES {
+        if most_bytes(data) <= MAX_BYTES {
             break;
         }
         written.clear();
@@ -48,21 +48,6 @@ pub(super) fn cut(text: &str, max: usize) -> &str {
     }
     let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]
-}
-
-/// The most bytes that members can have as canonical JSON: those of a text are written as six each at most.
-fn most(members: &Members) -> usize {
-    members.iter().map(|(name, value)| 6 * name.len() + 4 + most_of(value)).sum::<usize>() + 2
-}
-
-fn most_of(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) => 5,
-        Value::Number(_) => 32,
-        Value::String(text) => 6 * text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| most_of(item) + 1).sum::<usize>() + 2,
-        Value::Object(members) => most(members),
-    }
 }
 
 struct Trimmer<'c> {

@@ -1,6 +1,8 @@
 //! The sequential half of verification: links, streams, roots, heads. Lines come in as [`Step`]s, in the order in which
 //! they lie; findings collect; nothing stops it.
 
+mod links;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::finding::{At, Finding, Findings, Kind};
@@ -11,6 +13,7 @@ use crate::hash::Hash;
 use crate::ids::{Origin, TenantSlug};
 use crate::merkle::{Frontier, leaf_hash};
 use crate::time::Timestamp;
+use links::TenantState;
 
 /// Where a walk begins.
 #[derive(Debug, Clone)]
@@ -63,13 +66,6 @@ pub struct Walk {
     /// Ranges beyond `archive_end` that the log says were archived, by start.
     pub(super) archived: BTreeMap<u64, u64>,
     pub(super) archive_end: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct TenantState {
-    generation: u64,
-    seq: u64,
-    hash: Hash,
 }
 
 /// No more archived ranges than these are remembered while looking for missing ones.
@@ -258,102 +254,6 @@ impl Walk {
         self.withheld_parts += u64::from(event.withheld.count());
         self.sealed_parts += u64::from(event.sealed.count());
         self.withheld.insert(seq, event.withheld);
-    }
-
-    /// Checks `seq` and `prevHash`; whether the event's links are to be taken.
-    fn position(&mut self, seq: u64, prev_hash: Hash) -> bool {
-        if seq < self.expected {
-            let message = format!("event {seq} stands where {} was expected: it was repeated or moved", self.expected);
-            self.report(Kind::EventPrevHashMismatch, At::Seq(seq), message, Some((self.expected.to_string(), seq.to_string())));
-            return false;
-        }
-        if seq > self.expected {
-            let missing = if seq - self.expected == 1 {
-                format!("event {} is missing", self.expected)
-            } else {
-                format!("events {} to {} are missing", self.expected, seq - 1)
-            };
-            self.report(Kind::SeqGap, At::Seq(seq), missing, Some((self.expected.to_string(), seq.to_string())));
-            self.break_off();
-            self.expected = seq;
-        }
-        if let Some(expected) = self.prev_hash.filter(|expected| *expected != prev_hash) {
-            let message =
-                format!("event {seq} does not follow the event before it: events were inserted, removed, reordered or rewritten");
-            self.report(Kind::EventPrevHashMismatch, At::Seq(seq), message, Some((expected.to_string(), prev_hash.to_string())));
-        }
-        true
-    }
-
-    fn own_hash(&mut self, event: &EventStep) {
-        let seq = event.seq.get();
-        if event.stored_hash != event.computed_hash {
-            let message = format!("event {seq} was changed after it was recorded: its content does not have its hash");
-            let hashes = (event.stored_hash.to_string(), event.computed_hash.to_string());
-            self.report(Kind::EventHashMismatch, At::Seq(seq), message, Some(hashes));
-        }
-        for part in crate::event::PartName::ALL {
-            if event.wrongly_sealed.contains(part) {
-                let message = format!("the sealed {part} of event {seq} does not open to what its digest says");
-                self.report(Kind::PartDigestMismatch, At::Seq(seq), message, None);
-            }
-        }
-    }
-
-    fn tenant_link(&mut self, event: &EventStep) {
-        let Some(link) = event.tenant else { return };
-        let known = self.tenants.get(&link.slug).filter(|state| state.generation == self.generation);
-        let expected = match known {
-            Some(state) => Some((state.seq + 1, state.hash)),
-            None if self.generation == 0 && self.from_beginning => {
-                self.origin.as_ref().map(|origin| (1, origin.tenant_genesis(link.slug.as_str())))
-            }
-            None => None,
-        };
-        if let Some((seq, hash)) = expected.filter(|expected| *expected != (link.seq, link.prev_hash)) {
-            let message =
-                format!("event {} does not follow the event before it in the stream of tenant {}", event.seq, link.slug.as_str());
-            let links = (format!("{seq} {hash}"), format!("{} {}", link.seq, link.prev_hash));
-            self.report(Kind::TenantChainMismatch, At::Seq(event.seq.get()), message, Some(links));
-        }
-        let state = TenantState { generation: self.generation, seq: link.seq, hash: event.stored_hash };
-        self.tenants.insert(link.slug, state);
-    }
-
-    /// Whether the event's links are to be taken.
-    fn tenant_event(&mut self, tenant: &TenantSlug, event: &EventStep) -> bool {
-        let seq = event.seq.get();
-        self.rises(seq);
-        let link = event.tenant.filter(|link| link.slug.as_str() == tenant.as_str());
-        let Some(link) = link else {
-            self.own_hash(event);
-            let message = format!("event {seq} is not of tenant {tenant}");
-            self.report(Kind::TenantChainMismatch, At::Seq(seq), message, None);
-            return false;
-        };
-        if link.seq > self.expected {
-            let message =
-                format!("events {} to {} of tenant {tenant} are missing before event {seq}", self.expected, link.seq - 1);
-            self.report(Kind::SeqGap, At::Seq(seq), message, Some((self.expected.to_string(), link.seq.to_string())));
-            self.break_off();
-            self.expected = link.seq;
-        }
-        self.own_hash(event);
-        let follows = link.seq == self.expected && self.prev_hash.is_none_or(|expected| expected == link.prev_hash);
-        if !follows {
-            let message = format!("event {seq} does not follow the event before it in the stream of tenant {tenant}");
-            let expected = self.prev_hash.map_or_else(|| self.expected.to_string(), |hash| format!("{} {hash}", self.expected));
-            let links = (expected, format!("{} {}", link.seq, link.prev_hash));
-            self.report(Kind::TenantChainMismatch, At::Seq(seq), message, Some(links));
-        }
-        link.seq == self.expected
-    }
-
-    fn rises(&mut self, seq: u64) {
-        if let Some(last) = self.last_seq.filter(|last| *last >= seq) {
-            let message = format!("event {seq} stands behind event {last}: it was repeated or moved");
-            self.report(Kind::EventPrevHashMismatch, At::Seq(seq), message, None);
-        }
     }
 
     fn take(&mut self, hash: Hash, leaf: &Hash) {

@@ -99,13 +99,7 @@ impl MemoryStore {
             if !within || !scope.admits(values[0].as_deref()) {
                 continue;
             }
-            let value = match by {
-                CountBy::Nothing => None,
-                CountBy::Tenant => values[0].as_deref(),
-                CountBy::Source => values[1].as_deref(),
-                CountBy::Action => values[2].as_deref(),
-                CountBy::Outcome => values[3].as_deref(),
-            };
+            let value = by.place().and_then(|place| values[place].as_deref());
             *counts.entry((*at, value.map(str::to_owned))).or_default() += n;
         }
         Ok(counts)

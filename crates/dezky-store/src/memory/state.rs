@@ -13,10 +13,11 @@ use crate::bookmarks::Bookmark;
 use crate::checkpoints::CheckpointRecord;
 use crate::directory::{Document, OutboxEntry};
 use crate::log::{NewEvent, Receipt, TenantHead};
-use crate::projection::{Column, SearchRow};
+use crate::projection::SearchRow;
 use crate::runs::VerificationRun;
+use crate::search::CountBy;
 
-/// Tenant, source, action, outcome.
+/// The values of [`CountBy::COLUMNS`].
 pub(super) type Kinds = [Option<Box<str>>; 4];
 
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl State {
         let seq = event.seq.get();
         let row = SearchRow::derive(seq, &event.line);
         let hour = Timestamp::from_unix_ms(row.at.unix_ms() / 3_600_000 * 3_600_000).unwrap_or(Timestamp::MIN);
-        let by = [Column::TenantSlug, Column::Source, Column::Action, Column::Outcome].map(|c| row.get(c).map(Into::into));
+        let by = CountBy::COLUMNS.map(|column| row.get(column).map(Into::into));
         *self.hourly.entry((hour, by)).or_default() += 1;
         if let Some(key) = &event.key {
             let receipt = Receipt { seq: event.seq, hash: event.hash, content_mac: key.content_mac };

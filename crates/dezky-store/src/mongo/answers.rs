@@ -141,13 +141,7 @@ impl Search for MongoStore {
 
 impl MongoStore {
     async fn hours(&self, scope: &Scope, since: Timestamp, until: Timestamp, by: CountBy) -> Result<Counts, StoreError> {
-        let column = match by {
-            CountBy::Nothing => None,
-            CountBy::Tenant => Some("tenant_slug"),
-            CountBy::Source => Some("source"),
-            CountBy::Action => Some("action"),
-            CountBy::Outcome => Some("outcome"),
-        };
+        let column = by.column().map(Column::as_str);
         let hours = since.unix_ms() / HOUR_MS..until.unix_ms().div_ceil(HOUR_MS);
         let border = number(&self.log_document(&["border"]).await?, "border")?;
         let mut counts = Counts::new();

@@ -19,8 +19,9 @@ use crate::archives::BatchId;
 use crate::error::StoreError;
 use crate::leases::Fence;
 use crate::log::{EventLog, Stored};
-use crate::projection::{Column, SearchRow};
+use crate::projection::SearchRow;
 use crate::retention::{Hot, Restored, Retention, withheld_digest};
+use crate::search::CountBy;
 
 /// How many events leave hot storage at a time.
 const SLICE: u64 = 1_024;
@@ -243,14 +244,16 @@ impl MongoStore {
         let mut counts: BTreeMap<(u64, [Option<String>; 4]), i64> = BTreeMap::new();
         for event in self.all(events.find(range).projection(members)).await? {
             let row = row(&event, number(&event, "_id")?);
-            let by = [Column::TenantSlug, Column::Source, Column::Action, Column::Outcome];
-            let values = by.map(|column| row.get(column).map(str::to_owned));
+            let values = CountBy::COLUMNS.map(|column| row.get(column).map(str::to_owned));
             *counts.entry((row.at.unix_ms() / HOUR_MS, values)).or_default() += 1;
         }
         let rows: Vec<Document> = counts
             .into_iter()
-            .map(|((hour, [tenant, source, action, outcome]), n)| {
-                doc! { "hour": integer(hour), "tenant_slug": tenant, "source": source, "action": action, "outcome": outcome, "n": n }
+            .map(|((hour, values), n)| {
+                let mut row = doc! { "hour": integer(hour) };
+                row.extend(CountBy::COLUMNS.iter().zip(values).map(|(column, value)| (column.as_str().to_owned(), value.into())));
+                row.insert("n", n);
+                row
             })
             .collect();
         let counts = self.collection("departed")?.clone_with_type::<Document>();

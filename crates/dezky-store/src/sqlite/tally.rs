@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, Transaction};
 use super::answers::slugs;
 use super::fault::Fault;
 use super::value::{integer, number};
-use crate::projection::{Column, SearchRow};
+use crate::projection::SearchRow;
 use crate::search::{CountBy, HourCount, MAX_HOURLY_ROWS, Scope};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -19,6 +19,9 @@ const DAY: u64 = 24;
 /// So many hours are looked up one by one for some tenants; of more, all that lies between is read.
 const MAX_LOOKED_UP: u64 = 1_500;
 
+/// What the table of hours calls [`CountBy::COLUMNS`].
+const HOURLY: [&str; 4] = ["tenant", "source", "action", "outcome"];
+
 /// In SQL.
 const NO_LIMIT: i64 = -1;
 
@@ -26,8 +29,7 @@ const NO_LIMIT: i64 = -1;
 pub(super) fn count<'a>(transaction: &Transaction<'_>, rows: impl Iterator<Item = &'a SearchRow>) -> Result<(), Fault> {
     let mut counts: BTreeMap<(u64, [&str; 4]), u64> = BTreeMap::new();
     for row in rows {
-        let by = [Column::TenantSlug, Column::Source, Column::Action, Column::Outcome];
-        let by = by.map(|column| row.get(column).unwrap_or_default());
+        let by = CountBy::COLUMNS.map(|column| row.get(column).unwrap_or_default());
         *counts.entry((row.at.unix_ms() / HOUR_MS, by)).or_default() += 1;
     }
     let mut tallies: BTreeMap<(i64, u64, u64, &str), u64> = BTreeMap::new();
@@ -123,13 +125,7 @@ fn tallies(
     let mut statement = connection.prepare_cached(
         "SELECT time, value, n FROM tally WHERE dimension = ?1 AND span = ?2 AND time >= ?3 AND time < ?4 ORDER BY time, value LIMIT ?5",
     )?;
-    let dimension = match by {
-        CountBy::Nothing => 0,
-        CountBy::Tenant => 1,
-        CountBy::Source => 2,
-        CountBy::Action => 3,
-        CountBy::Outcome => 4,
-    };
+    let dimension = integer(by.place().map_or(0, |place| place as u64 + 1));
     let mut rows = statement.query((dimension, integer(span), integer(times.start), integer(times.end), limit))?;
     while let Some(row) = rows.next()? {
         take(number(row, 0)?, text(row)?, number(row, 2)?);
@@ -145,13 +141,7 @@ fn of_tenants(
     group: &str,
     take: &mut impl FnMut(u64, &str, u64),
 ) -> Result<(), Fault> {
-    let value = match by {
-        CountBy::Nothing => "''",
-        CountBy::Tenant => "tenant",
-        CountBy::Source => "source",
-        CountBy::Action => "action",
-        CountBy::Outcome => "outcome",
-    };
+    let value = by.place().map_or("''", |place| HOURLY[place]);
     let few = hours.end.saturating_sub(hours.start) <= MAX_LOOKED_UP;
     let within = if few { "hour IN (SELECT value FROM json_each(?4))" } else { "?4 IS NULL" };
     let listed = few.then(|| format!("[{}]", hours.clone().map(|hour| hour.to_string()).collect::<Vec<_>>().join(",")));

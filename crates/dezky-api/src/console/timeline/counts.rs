@@ -1,5 +1,8 @@
 //! How many of what: from the store's hourly counts where they can tell, else from the newest matches; and which it was.
 
+mod hours;
+mod sample;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -8,20 +11,18 @@ use dezky_audit_core::ids::TenantSlug;
 use dezky_audit_core::time::Timestamp;
 use dezky_cold::{Listed, Reach};
 use dezky_store::projection::{Column, SearchRow};
-use dezky_store::query::{Clause, MAX_LIMIT, Test};
-use dezky_store::search::MAX_HOURLY_ROWS;
-use dezky_store::{CountBy, HourCount, Order, Query};
+use dezky_store::query::{Clause, Test};
+use dezky_store::{CountBy, Order, Query};
 
 use super::view::View;
 use crate::app::App;
 use crate::console::time::grouped;
 use crate::handlers::list::listed;
 use crate::problem::Problem;
+use hours::Hours;
+use sample::Sample;
 
 const HOUR_MS: u64 = 3_600_000;
-const DAY_MS: u64 = 24 * HOUR_MS;
-/// Matches that are looked at where the hourly counts cannot tell.
-const SAMPLE: usize = 10_000;
 /// All counting of one page together.
 const BUDGET: Duration = Duration::from_millis(350);
 /// Values of one facet that are shown.
@@ -30,18 +31,17 @@ const SHOWN: usize = 10;
 const SHORT_MS: u64 = 6 * HOUR_MS;
 
 /// The facets, in the order in which they are shown.
-const FACETS: [(CountBy, Column, &str, &str); 4] = [
-    (CountBy::Tenant, Column::TenantSlug, "tenantSlug", "Tenant"),
-    (CountBy::Action, Column::Action, "action", "Action"),
-    (CountBy::Source, Column::Source, "source", "Source"),
-    (CountBy::Outcome, Column::Outcome, "outcome", "Outcome"),
+const FACETS: [(CountBy, &str, &str); 4] = [
+    (CountBy::Tenant, "tenantSlug", "Tenant"),
+    (CountBy::Action, "action", "Action"),
+    (CountBy::Source, "source", "Source"),
+    (CountBy::Outcome, "outcome", "Outcome"),
 ];
 
 /// What stands beside the list.
 pub(super) struct Counts {
     pub(super) facets: Vec<Facet>,
-    /// Events at a time, and how many of them did not succeed.
-    pub(super) moments: BTreeMap<u64, (u64, u64)>,
+    pub(super) moments: Moments,
     pub(super) from_ms: u64,
     pub(super) until_ms: u64,
     /// Whether `moments` are whole hours.
@@ -69,6 +69,8 @@ pub(super) struct Value {
 
 /// Values and how often each occurs.
 type Tally = BTreeMap<String, u64>;
+/// Events at a time, and how many of them did not succeed.
+type Moments = BTreeMap<u64, (u64, u64)>;
 
 impl Counts {
     pub(super) async fn of(app: &App, scope: &Scope, view: &View, query: &Query, now: Timestamp) -> Result<Self, Problem> {
@@ -87,18 +89,16 @@ impl Counts {
         let mut tallies: [Option<Tally>; 4] = Default::default();
         let mut moments = None;
         if until - since >= SHORT_MS && (clauses.is_empty() || only.is_some()) {
-            for (place, (by, column, ..)) in FACETS.iter().enumerate() {
-                if clauses.is_empty() || only == Some(*column) {
-                    hours.scope = if *column == Column::TenantSlug { scope } else { &within };
+            for (place, (by, ..)) in FACETS.iter().enumerate() {
+                if clauses.is_empty() || only == Some(*by) {
+                    hours.scope = if *by == CountBy::Tenant { scope } else { &within };
                     tallies[place] = Some(hours.tally(*by).await?);
                 }
             }
             hours.scope = &within;
-            let (by, column) = only
-                .and_then(|only| FACETS.iter().find(|(_, column, ..)| *column == only))
-                .map_or((CountBy::Outcome, None), |(by, column, ..)| (*by, Some(*column)));
+            let column = only.and_then(CountBy::column);
             let admits = |value: Option<&str>| column.is_none_or(|column| admits(clauses, column, value));
-            moments = Some(hours.moments(by, admits).await?);
+            moments = Some(hours.moments(only.unwrap_or(CountBy::Outcome), admits).await?);
         }
         let exact = moments.is_some() && tallies.iter().all(Option::is_some);
         let mut basis = Vec::new();
@@ -123,7 +123,7 @@ impl Counts {
         }
         let basis = basis.join("; the rest ");
         let facets =
-            FACETS.iter().zip(tallies).map(|((_, _, name, label), tally)| facet(view, name, label, tally.unwrap_or_default()));
+            FACETS.iter().zip(tallies).map(|((_, name, label), tally)| facet(view, name, label, tally.unwrap_or_default()));
         Ok(Self {
             facets: facets.filter(|facet| !facet.values.is_empty()).collect(),
             moments: moments.unwrap_or_default(),
@@ -136,15 +136,15 @@ impl Counts {
 }
 
 /// The dimension that all conditions are about, if it is one that the hourly counts are split by.
-fn only_dimension(clauses: &[Clause]) -> Option<Column> {
+fn only_dimension(clauses: &[Clause]) -> Option<CountBy> {
     let column = |clause: &Clause| match &clause.test {
         Test::Is(column, _) => Some(*column),
         Test::ActionUnder(_) => Some(Column::Action),
         Test::Contains(_) => None,
     };
     let first = column(clauses.first()?)?;
-    let counted = FACETS.iter().any(|(_, known, ..)| *known == first);
-    (counted && clauses.iter().all(|clause| column(clause) == Some(first))).then_some(first)
+    let (by, ..) = FACETS.iter().find(|(by, ..)| by.column() == Some(first))?;
+    clauses.iter().all(|clause| column(clause) == Some(first)).then_some(*by)
 }
 
 /// The part of a scope that the tenants asked for leave, and the other conditions.
@@ -182,122 +182,6 @@ async fn oldest(app: &App, scope: &Scope) -> Result<Option<(u64, bool)>, Problem
     let reaches = matches!(archives, None | Some(Reach::Read));
     let page = if reaches { page } else { app.log.list(scope, &query).await? };
     Ok(page.events.first().map(|event| (SearchRow::derive(event.seq, &event.line).at.unix_ms(), reaches)))
-}
-
-/// The store's hourly counts, read from the newest back, some days at a time, as long as there is time.
-struct Hours<'a> {
-    app: &'a App,
-    scope: &'a Scope,
-    since: u64,
-    until: u64,
-    deadline: Instant,
-    /// Back to where the counting got, where it did not get to the beginning.
-    cut: Option<u64>,
-}
-
-impl Hours<'_> {
-    /// The range in pieces of some days, which begin with a day where they can.
-    fn pieces(&self, days: u64) -> impl Iterator<Item = (Timestamp, Timestamp)> + use<> {
-        let first = self.since / HOUR_MS * HOUR_MS;
-        let mut end = self.until.saturating_add(1);
-        std::iter::from_fn(move || {
-            if end <= first {
-                return None;
-            }
-            let begin = (end - 1).saturating_sub((days - 1) * DAY_MS) / DAY_MS * DAY_MS;
-            let piece = (Timestamp::from_unix_ms(begin.max(first))?, Timestamp::from_unix_ms(end)?);
-            end = begin;
-            Some(piece)
-        })
-    }
-
-    fn is_late(&mut self, done: Timestamp) -> bool {
-        let late = done.unix_ms() > self.since && Instant::now() > self.deadline;
-        if late {
-            self.stopped_at(done);
-        }
-        late
-    }
-
-    fn stopped_at(&mut self, at: Timestamp) {
-        self.cut = Some(self.cut.unwrap_or(0).max(at.unix_ms()));
-    }
-
-    async fn tally(&mut self, by: CountBy) -> Result<Tally, Problem> {
-        let mut tally = Tally::new();
-        for (since, until) in self.pieces(31) {
-            for (value, n) in self.app.log.store().totals(self.scope, since, until, by).await? {
-                *tally.entry(value).or_default() += n;
-            }
-            if self.is_late(since) {
-                break;
-            }
-        }
-        Ok(tally)
-    }
-
-    async fn moments(
-        &mut self,
-        by: CountBy,
-        admits: impl Fn(Option<&str>) -> bool,
-    ) -> Result<BTreeMap<u64, (u64, u64)>, Problem> {
-        let mut moments = BTreeMap::<u64, (u64, u64)>::new();
-        // As many hours as surely fit into one answer.
-        for (since, until) in self.pieces(if matches!(by, CountBy::Action | CountBy::Tenant) { 2 } else { 60 }) {
-            let rows = self.app.log.store().hourly(self.scope, since, until, by).await?;
-            if rows.len() >= MAX_HOURLY_ROWS {
-                self.stopped_at(since);
-            }
-            for HourCount { hour, value, n } in rows.into_iter().filter(|row| admits(row.value.as_deref())) {
-                let (all, ill) = moments.entry(hour.unix_ms()).or_default();
-                *all += n;
-                *ill += if by == CountBy::Outcome && value.as_deref() != Some("success") { n } else { 0 };
-            }
-            if self.is_late(since) {
-                break;
-            }
-        }
-        Ok(moments)
-    }
-}
-
-/// The newest matches, counted one by one.
-struct Sample {
-    tallies: [Tally; 4],
-    moments: BTreeMap<u64, (u64, u64)>,
-    seen: u64,
-    complete: bool,
-}
-
-impl Sample {
-    async fn take(app: &App, scope: &Scope, query: &Query, deadline: Instant) -> Result<Self, Problem> {
-        let mut sample = Self { tallies: Default::default(), moments: BTreeMap::new(), seen: 0, complete: false };
-        let mut query = Query { limit: MAX_LIMIT, after: None, ..query.clone() };
-        for _ in 0..SAMPLE / MAX_LIMIT {
-            let page = app.log.list(scope, &query).await?;
-            for event in &page.events {
-                sample.add(&SearchRow::derive(event.seq, &event.line));
-            }
-            sample.complete = page.next.is_none();
-            query.after = page.next;
-            if sample.complete || Instant::now() > deadline {
-                break;
-            }
-        }
-        Ok(sample)
-    }
-
-    fn add(&mut self, row: &SearchRow) {
-        self.seen += 1;
-        for (tally, (_, column, ..)) in self.tallies.iter_mut().zip(&FACETS) {
-            if let Some(value) = row.get(*column) {
-                *tally.entry(value.to_owned()).or_default() += 1;
-            }
-        }
-        let (all, ill) = self.moments.entry(row.at.unix_ms()).or_default();
-        *all += 1;
-        *ill += u64::from(row.get(Column::Outcome) != Some("success"));
-    }
 }
 
 fn facet(view: &View, name: &str, label: &'static str, mut tally: Tally) -> Facet {
