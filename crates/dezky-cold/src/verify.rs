@@ -1,16 +1,18 @@
 //! Verifying the whole log, archive and hot storage together, across the border.
 
+use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dezky_audit::{AuditLog, StoreError, VerifyError, walk_checked};
 use dezky_audit_core::archive::{Manifest, ObjectName, Plan, PlannedBatch};
 use dezky_audit_core::time::Timestamp;
-use dezky_audit_core::verify::{ArchiveWalk, BatchEvents, Conclude, HeadSource, Report, Trust};
+use dezky_audit_core::verify::{ArchiveWalk, BatchEvents, BatchSteps, Conclude, HeadSource, Report, Stepper, Trust};
 use dezky_store::{ReadLimit, Store};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-use crate::depot::{Depot, DepotError};
+use crate::depot::{Body, Depot, DepotError, ObjectKey};
 use crate::fetch;
 
 /// Objects and checkpoints that are listed at once.
@@ -44,7 +46,7 @@ pub enum ArchiveVerifyError {
 #[derive(Debug, Default)]
 pub struct Progress {
     walked: AtomicU64,
-    cancelled: AtomicBool,
+    cancelled: watch::Sender<bool>,
 }
 
 impl Progress {
@@ -53,9 +55,39 @@ impl Progress {
         self.walked.load(Ordering::Relaxed)
     }
 
-    /// Ends it with the next batch, or the next few thousand hot events.
+    /// Ends it: with the next piece of the object that is being read, the next few thousand hot events, or at once where it waits for
+    /// depot or store.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.cancelled.send_replace(true);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
+    /// What comes of `work`, unless this is cancelled before.
+    async fn unless_cancelled<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, ArchiveVerifyError>
+    where
+        ArchiveVerifyError: From<E>,
+    {
+        let mut cancelled = self.cancelled.subscribe();
+        tokio::select! {
+            biased;
+            _ = cancelled.wait_for(|cancelled| *cancelled) => Err(ArchiveVerifyError::Cancelled),
+            done = work => Ok(done?),
+        }
+    }
+}
+
+/// An object that ends with an error once nobody wants to know any more.
+struct Watched<'a> {
+    body: Body,
+    progress: &'a Progress,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.progress.is_cancelled() { Err(io::Error::other("cancelled")) } else { self.body.read(buffer) }
     }
 }
 
@@ -77,7 +109,7 @@ pub async fn verify_all(
     let mut attempts = 0;
     loop {
         let border = log.store().hot().await?.border;
-        let plan = plan(&*depot).await?;
+        let plan = progress.unless_cancelled(plan(&*depot)).await?;
         let (store, depot, trust) = (Arc::clone(log.store()), Arc::clone(&depot), trust.clone());
         let (handle, progress) = (Handle::current(), Arc::clone(&progress));
         progress.walked.store(0, Ordering::Relaxed);
@@ -111,9 +143,8 @@ impl Look<'_> {
         for batch in &plan.batches {
             self.heads(&mut walk, batch.manifest.end.get())?;
             let (manifest, events) = manifest_names(batch);
-            let file = self.handle.block_on(fetch::manifest_file(self.depot, manifest))?.unwrap_or_default();
-            let steps = self.handle.block_on(fetch::steps(self.depot, events))?;
-            let steps = steps.map_or(BatchEvents::Missing, BatchEvents::Read);
+            let file = self.wait(fetch::manifest_file(self.depot, manifest))?.unwrap_or_default();
+            let steps = self.steps(events)?;
             let events = if let BatchEvents::Read(read) = &steps { read.steps.len() } else { 0 };
             walk.batch(batch, Manifest::parse(&file), steps);
             self.go_on(events)?;
@@ -121,7 +152,7 @@ impl Look<'_> {
         walk.rest().enter("hot storage");
         let mut next = plan.end() + 1;
         while next <= end {
-            let read = self.handle.block_on(self.store.check(next..=end, CHUNK))?;
+            let read = self.wait(self.store.check(next..=end, CHUNK))?;
             let Some(last) = read.last().map(|checked| checked.seq) else { break };
             self.heads(&mut walk, last)?;
             walk_checked(walk.rest(), &read);
@@ -132,10 +163,28 @@ impl Look<'_> {
         Ok(walk.finish(Conclude { now, max_age_seconds: None, ends_early: false }))
     }
 
+    /// The checked lines of a batch.
+    fn steps(&self, name: ObjectName) -> Result<BatchEvents, ArchiveVerifyError> {
+        let key = ObjectKey::from(name);
+        let Some(body) = self.wait(self.depot.get(&key))? else { return Ok(BatchEvents::Missing) };
+        match BatchSteps::read(Watched { body, progress: self.progress }, &mut Stepper::new()) {
+            Ok(steps) => Ok(BatchEvents::Read(steps)),
+            Err(_) if self.progress.is_cancelled() => Err(ArchiveVerifyError::Cancelled),
+            Err(error) => Err(fetch::unread(self.depot, &key, error).into()),
+        }
+    }
+
+    fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, ArchiveVerifyError>
+    where
+        ArchiveVerifyError: From<E>,
+    {
+        self.handle.block_on(self.progress.unless_cancelled(work))
+    }
+
     /// Counts what was walked, unless nobody wants to know any more.
     fn go_on(&self, events: usize) -> Result<(), ArchiveVerifyError> {
         self.progress.walked.fetch_add(events as u64, Ordering::Relaxed);
-        if self.progress.cancelled.load(Ordering::Relaxed) { Err(ArchiveVerifyError::Cancelled) } else { Ok(()) }
+        if self.progress.is_cancelled() { Err(ArchiveVerifyError::Cancelled) } else { Ok(()) }
     }
 
     /// Adds the stored checkpoints up to a size, before the walk has passed it.

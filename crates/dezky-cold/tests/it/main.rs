@@ -24,5 +24,7 @@ mod working;
 
 // The log read through both tiers: lists, single events, exports, proofs; without the depot, and with a changed object.
 mod reading;
+// A verification through both tiers that nobody waits for any more.
+mod cancelling;
 // Checkpoints beside the archives.
 mod publishing;
