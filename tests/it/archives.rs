@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::server::{Home, Server, binary, dezky_verify, event, text, tool};
 
 /// Everything is old enough, and a batch has so many events.
-fn home(batch: u64) -> Home {
+pub(crate) fn home(batch: u64) -> Home {
     let mut home = Home::new();
     let settings = [("AUDIT_HOT_RETENTION_DAYS", "0".to_owned()), ("AUDIT_ARCHIVE_BATCH_EVENTS", batch.to_string())];
     home.environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use fantoccini::key::Key;
 use serde_json::Value;
 
+use crate::archives;
 use crate::browser::{Browser, DARK, DARK_PHONE, DESKTOP, Like, PHONE, WITHOUT_SCRIPTS, browse};
 use crate::server::{Home, Server, tool};
 
@@ -231,6 +232,7 @@ async fn walk(browser: Browser, server: &Server) -> Browser {
         ("tokens", "/platform/tokens"),
         ("export", "/export?tenantSlug=nordwind&range=all"),
         ("error", "/events/999999"),
+        ("reference", "/docs/api"),
     ];
     for (name, path) in pages {
         browser.goto(&format!("{}{path}", server.url)).await;
@@ -271,4 +273,27 @@ async fn reading_and_verifying_need_no_script() {
         browser
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_whose_matches_are_all_archived_says_so() {
+    for like in [DESKTOP, PHONE] {
+        let home = archives::home(20);
+        let server = Arc::new(home.serve());
+        archives::record(&server, 0..50).await;
+        archives::archive(&server).await;
+        let shared = Arc::clone(&server);
+        browse(like, |browser| async move {
+            browser.goto(&shared.link).await;
+            browser.find("#rows").await;
+            browser.goto(&format!("{}/?source=e2e&range=all", shared.url)).await;
+            browser.find_again("#archived", "#login").await;
+            let notice = browser.find("#archived").await.text().await.unwrap();
+            assert!(notice.contains("No event in hot storage matches"), "{notice}");
+            browser.picture("archived").await;
+            assert!(browser.barriers().await.is_empty(), "{:?}", browser.barriers().await);
+            browser
+        })
+        .await;
+    }
 }

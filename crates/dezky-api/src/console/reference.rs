@@ -50,7 +50,7 @@ struct Parameter {
 
 struct Answer {
     status: String,
-    about: String,
+    about: Text,
     headers: String,
     example: Option<String>,
 }
@@ -111,7 +111,7 @@ fn operation(document: &Value, route: &crate::routes::Route, tag: &Value) -> Opt
         let headers = members(&answer["headers"]).map(|(name, _)| name.as_str()).filter(|name| *name != "X-Request-Id");
         Answer {
             status: status.clone(),
-            about: text(&answer["description"]),
+            about: Text::of(&answer["description"]),
             headers: headers.collect::<Vec<_>>().join(", "),
             example: example.map(pretty),
         }

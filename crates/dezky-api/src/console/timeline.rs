@@ -10,9 +10,9 @@ mod view;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use dezky_audit::{Clock as _, SystemClock};
+use dezky_audit::{Clock as _, Query, Scope, SystemClock};
 use dezky_cold::{Listed, Reach};
-use dezky_store::{Hot, Page};
+use dezky_store::Page;
 
 pub(super) use range::Range;
 pub(super) use view::View;
@@ -63,8 +63,8 @@ struct Timeline {
     empty: Option<Empty>,
     /// How it went in the archive, where the page got there.
     archives: Option<Reach>,
-    /// Whether all that is shown lies in the archive.
-    only_archived: bool,
+    /// What to say where nothing that is shown is hot.
+    archived: Option<Archived>,
     /// Whether the demonstration may be loaded.
     demonstrable: bool,
 }
@@ -77,6 +77,17 @@ enum Empty {
     NoMatch,
 }
 
+/// How far the matches lie in the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Archived {
+    /// All of them: hot storage has none.
+    View,
+    /// The same, and none was found yet.
+    Searching,
+    /// Those of this page.
+    Page,
+}
+
 pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: Parameters) -> Result<Response, Problem> {
     let now = SystemClock.now();
     let view = match View::read(parameters)? {
@@ -87,7 +98,7 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
     let scope = &visitor.caller.scope;
     let (Listed { page: found, archives }, counts) =
         tokio::try_join!(listed(&app, scope, &query), Counts::of(&app, scope, &view, &query, now))?;
-    let only_archived = archives == Some(Reach::Read) && only_archived(&found, &app.log.store().hot().await?);
+    let archived = if archives == Some(Reach::Read) { archived(&app, scope, &query, &found).await? } else { None };
     let frame = Frame::of(&app, &visitor, Section::Timeline, "Timeline").await?;
     let is_first = view.cursor().is_none();
     let unused = is_first && !view.is_filtered() && found.events.len() < FEW_EVENTS && demonstration::is_unused(&app).await?;
@@ -121,13 +132,25 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
         demonstrable: unused && visitor.is_operator(),
         empty,
         archives,
-        only_archived,
+        archived,
         frame,
     })
 }
 
-/// Whether there are events, and none of them is hot.
-fn only_archived(page: &Page, hot: &Hot) -> bool {
+/// What a page that got into the archive says of it; the hot tier is asked again, for the whole view, where the page shows nothing
+/// hot.
+async fn archived(app: &App, scope: &Scope, query: &Query, page: &Page) -> Result<Option<Archived>, Problem> {
+    let hot = app.log.store().hot().await?;
     let is_hot = |seq: u64| seq > hot.border || hot.restored.iter().any(|back| back.range.contains(&seq));
-    !page.events.is_empty() && !page.events.iter().any(|event| is_hot(event.seq))
+    if page.events.iter().any(|event| is_hot(event.seq)) {
+        return Ok(None);
+    }
+    let any = app.log.list(scope, &Query { limit: 1, after: None, ..query.clone() }).await?;
+    let none_is_hot = any.events.is_empty() && any.next.is_none();
+    Ok(match (page.events.is_empty(), none_is_hot) {
+        (false, true) => Some(Archived::View),
+        (false, false) => Some(Archived::Page),
+        (true, true) if page.next.is_some() => Some(Archived::Searching),
+        (true, _) => None,
+    })
 }

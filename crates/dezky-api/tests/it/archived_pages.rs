@@ -101,9 +101,9 @@ async fn archived_events_are_listed_shown_and_proven() {
     archive(&browser).await;
     let list = browser.get("/?action=thing.made").await.text;
     assert!(list.contains("/events/1") && list.contains("/events/2"), "{list}");
-    assert!(list.contains("All events of this page lie in the archive"), "{list}");
+    assert!(list.contains("No event in hot storage matches") && list.contains("href=\"/cold\">Cold storage"), "{list}");
     // Hot events are on the first page of everything.
-    assert!(!browser.get("/?range=all").await.text.contains("All events of this page lie in the archive"));
+    assert!(!browser.get("/?range=all").await.text.contains("id=\"archived\""));
     let event = browser.get("/events/1").await;
     assert_eq!(event.status, StatusCode::OK, "{}", event.text);
     assert!(event.text.contains("Covered by the checkpoint of size") && event.text.contains("thing.made"), "{}", event.text);
@@ -114,6 +114,39 @@ async fn archived_events_are_listed_shown_and_proven() {
     assert_eq!(acme.get("/events/2").await.status, StatusCode::NOT_FOUND);
     let list = acme.get("/?action=thing.made").await.text;
     assert!(list.contains("/events/1") && !list.contains("globex"), "{list}");
+}
+
+/// What is said of the whole view is said on each of its pages, and only where it holds of all of them.
+#[tokio::test]
+async fn matches_that_are_all_archived_are_told_apart_from_a_page_of_them() {
+    let served = Served::archiving().await;
+    let events: Vec<_> = (0..120).map(|_| event("thing.made")).collect();
+    assert_eq!(served.post(&json!(events)).await.status, StatusCode::CREATED);
+    sign(&served).await;
+    let browser = Browser::operator(&served).await;
+    archive(&browser).await;
+    const VIEW: &str = "No event in hot storage matches";
+    const PAGE: &str = "All events of this page lie in the archive";
+    const FIRST: &str = "/?action=thing.made";
+    // A page that had to end early has an older one too.
+    let second = async || {
+        browser.until(FIRST, "id=\"older\"").await;
+        let page = browser.get(FIRST).await.text;
+        page.split("id=\"older\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&")
+    };
+    for path in [FIRST.to_owned(), second().await] {
+        browser.until(&path, VIEW).await;
+        let page = browser.get(&path).await.text;
+        assert!(!page.contains(PAGE) && page.contains("thing.made"), "{page}");
+    }
+    served.record(&["thing.made"]).await;
+    let first = browser.get(FIRST).await.text;
+    assert!(!first.contains(VIEW) && !first.contains(PAGE), "{first}");
+    let path = second().await;
+    browser.until(&path, PAGE).await;
+    assert!(!browser.get(&path).await.text.contains(VIEW));
+    let nothing = browser.get("/?action=thing.unmade").await.text;
+    assert!(nothing.contains("No event matches") && !nothing.contains("id=\"archived\""), "{nothing}");
 }
 
 #[tokio::test]
@@ -176,7 +209,7 @@ async fn a_damaged_archive_is_told_on_the_timeline_and_named_by_verify_chain() {
     assert_eq!(browser.send("/trust/verify", "").await.status, StatusCode::SEE_OTHER);
     let trust = browser.get("/trust").await.text;
     assert!(!trust.contains("archive-digest-mismatch") && !trust.contains("in hot storage only"), "{trust}");
-    assert!(browser.get("/?action=thing.made").await.text.contains("All events of this page lie in the archive"));
+    assert!(browser.get("/?action=thing.made").await.text.contains("No event in hot storage matches"));
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ async fn the_document_is_served_to_everybody_and_reads_as_it_did() {
         assert!(document["paths"][&path].is_object(), "{path}");
     }
     assert!(!page.text.contains("<script"));
+    // Marks around code are not shown, but for those in examples.
+    let prose = page.text.split("<pre>").map(|rest| rest.split_once("</pre>").map_or(rest, |(_, prose)| prose));
+    assert_eq!(prose.filter(|prose| prose.contains('`')).collect::<Vec<_>>(), [""; 0]);
 }
 
 /// Sends each example of a body as it stands there, in an order in which each finds what it needs.
