@@ -107,6 +107,7 @@ impl Settings {
             answer_time: given.required("http.answer_time", value::duration)?,
             body_time: given.required("http.body_time", value::duration)?,
             drain_time: given.required("http.drain_time", value::duration)?,
+            session_time: given.required("http.session_time", value::session_time)?,
             ..Limits::default()
         };
         // Processes with a database are asked from elsewhere by their nature.

@@ -75,7 +75,7 @@ impl App {
     ) -> Self {
         let limits = config.limits;
         Self(Arc::new(Parts {
-            sessions: Sessions::new(&credentials.session, log.origin().as_str()),
+            sessions: Sessions::new(&credentials.session, log.origin().as_str(), limits.session_time),
             requests: Semaphore::new(limits.requests),
             body_bytes: Arc::new(Semaphore::new(limits.bodies_bytes.max(limits.body_bytes))),
             exports: Arc::new(Semaphore::new(limits.exports)),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dezky_platform::Token;
+use dezky_platform::{Token, TokenRefusal};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -11,6 +11,7 @@ use crate::caller::{Caller, Principal};
 use crate::config::BootstrapToken;
 use crate::oidc::OidcError;
 use crate::problem::{Code, Problem};
+use crate::refusals::Why;
 
 /// The caller, by the bearer token (RFC 6750, section 2.1) in the request's only `Authorization` header. `peer` is the address at
 /// the other end of the socket.
@@ -39,7 +40,7 @@ async fn principal(app: &App, token: &[u8], peer: Option<IpAddr>) -> Result<Prin
     // Tokens of services hold no dot, signed ones hold two.
     if let (Some(oidc), true, Ok(token)) = (&app.config.oidc, token.contains(&b'.'), str::from_utf8(token)) {
         return oidc.principal(token).await.map_err(|error| match error {
-            OidcError::Refused(reason) => refused(&reason),
+            OidcError::Refused(reason) => refused(Why::BadIdentity, &reason),
             error @ OidcError::NoRole { .. } => {
                 Problem::new(Code::Forbidden, "none of your groups has a role here").cause(&error)
             }
@@ -50,7 +51,14 @@ async fn principal(app: &App, token: &[u8], peer: Option<IpAddr>) -> Result<Prin
     }
     match app.platform.tokens().accepted(token).await? {
         Ok(token) => Ok(service(&token)),
-        Err(refusal) => Err(refused(&refusal.to_string())),
+        Err(refusal) => {
+            let why = match refusal {
+                TokenRefusal::Malformed | TokenRefusal::Unknown | TokenRefusal::WrongSecret => Why::Unknown,
+                TokenRefusal::Expired => Why::Expired,
+                TokenRefusal::Revoked => Why::Revoked,
+            };
+            Err(refused(why, &refusal.to_string()))
+        }
     }
 }
 
@@ -63,14 +71,16 @@ fn bootstrap(accepted: BootstrapToken, peer: Option<IpAddr>) -> Result<Principal
     match accepted {
         BootstrapToken::Anywhere => Ok(Principal::operator()),
         BootstrapToken::Loopback if peer.is_some_and(|peer| peer.to_canonical().is_loopback()) => Ok(Principal::operator()),
-        BootstrapToken::Loopback => Err(refused("the operator's token is taken from this machine only (http.bootstrap_token)")),
-        BootstrapToken::Off => Err(refused("the operator's token is switched off (http.bootstrap_token)")),
+        BootstrapToken::Loopback => {
+            Err(refused(Why::NotFromHere, "the operator's token is taken from this machine only (http.bootstrap_token)"))
+        }
+        BootstrapToken::Off => Err(refused(Why::NotFromHere, "the operator's token is switched off (http.bootstrap_token)")),
     }
 }
 
 /// The same for everybody; `reason` is for the server's log.
-fn refused(reason: &str) -> Problem {
-    Problem::new(Code::Unauthorized, "the token was not accepted").with_token().because(reason)
+fn refused(why: Why, reason: &str) -> Problem {
+    Problem::new(Code::Unauthorized, "the token was not accepted").with_token(why).because(reason)
 }
 
 #[cfg(test)]

@@ -82,6 +82,8 @@ pub struct Limits {
     pub stall_time: Duration,
     /// How long open requests are waited for after the stop signal.
     pub drain_time: Duration,
+    /// How long somebody stays signed in to the console, with the role that they had when they came.
+    pub session_time: Duration,
 }
 
 impl Default for Limits {
@@ -99,6 +101,7 @@ impl Default for Limits {
             answer_time: Duration::from_secs(30),
             stall_time: Duration::from_secs(60),
             drain_time: Duration::from_secs(20),
+            session_time: Duration::from_secs(8 * 60 * 60),
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::problem::{Code, Problem};
 use crate::routes::{Pace, Rule};
 
 pub use admit::Audience;
-pub(crate) use admit::failed;
 pub(crate) use observe::{ClientAddress, Peer};
 
 /// Around everything, the outermost last: panics become problems, problems become documents, and all of it is observed. The

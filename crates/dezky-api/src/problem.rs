@@ -22,6 +22,8 @@ use utoipa::ToSchema;
 pub use code::Code;
 pub(crate) use from::refused_events;
 
+use crate::refusals::Why;
+
 /// Why a request was not done.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -31,8 +33,8 @@ pub struct Problem {
     refused: Vec<RefusedEvent>,
     /// For the server's own log: what the caller need not know.
     cause: Option<String>,
-    /// Whether a token was sent, and not accepted.
-    token_sent: bool,
+    /// Why a token that was sent was not accepted.
+    token_refused: Option<Why>,
 }
 
 /// A posted event that was refused.
@@ -49,7 +51,7 @@ pub(crate) struct RefusedEvent {
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), cause: None, token_sent: false }
+        Self { code, detail: detail.into(), hint: None, refused: Vec::new(), cause: None, token_refused: None }
     }
 
     #[must_use]
@@ -66,13 +68,13 @@ impl Problem {
 
     /// A token was sent, and not accepted.
     #[must_use]
-    pub(crate) const fn with_token(mut self) -> Self {
-        self.token_sent = true;
+    pub(crate) const fn with_token(mut self, why: Why) -> Self {
+        self.token_refused = Some(why);
         self
     }
 
-    pub(crate) const fn is_of_a_token(&self) -> bool {
-        self.token_sent
+    pub(crate) const fn token_refused(&self) -> Option<Why> {
+        self.token_refused
     }
 
     /// A cause that is no error.
@@ -159,7 +161,7 @@ impl IntoResponse for Problem {
         }
         if self.code == Code::Unauthorized {
             // RFC 6750, section 3: an error code only where a token was sent.
-            let challenge = if self.token_sent {
+            let challenge = if self.token_refused.is_some() {
                 r#"Bearer realm="dezky-audit", error="invalid_token""#
             } else {
                 r#"Bearer realm="dezky-audit""#

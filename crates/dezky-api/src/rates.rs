@@ -81,7 +81,7 @@ impl<K: Hash + Eq + Clone> Keyed<K> {
 }
 
 /// Whoever has one IPv6 address has its network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

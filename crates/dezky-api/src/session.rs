@@ -14,10 +14,11 @@ mod invitation;
 
 pub(crate) use attempt::Attempt;
 pub(crate) use guard::{guarded, same_origin};
-pub(crate) use invitation::INVITATION_TIME;
+pub(crate) use invitation::{INVITATION_TIME, Redeemed};
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use dezky_audit::{Clock as _, SystemClock};
@@ -34,8 +35,6 @@ use crate::caller::Principal;
 use crate::problem::{Code, Problem};
 use invitation::Invitation;
 
-/// How long a session lasts.
-const LIFETIME_MS: u64 = 8 * 60 * 60 * 1000;
 /// A cookie of more bytes is none of ours: browsers drop those above 4096 with their names and attributes.
 const MAX_COOKIE_BYTES: usize = 3_900;
 /// Ended sessions that are remembered; beyond, all that are open end.
@@ -47,6 +46,8 @@ pub(crate) struct Sessions {
     /// Two logs on one host, on different ports, share a browser's cookies.
     cookie: String,
     attempt_cookie: String,
+    /// How long a session lasts.
+    lifetime: Duration,
     state: Mutex<State>,
 }
 
@@ -73,11 +74,11 @@ pub(crate) struct Session {
 
 impl Sessions {
     /// `origin` is the log's; `secret` any text of 256 random bits.
-    pub(crate) fn new(secret: &str, origin: &str) -> Self {
+    pub(crate) fn new(secret: &str, origin: &str, lifetime: Duration) -> Self {
         let mark = &Sha256::digest(origin)[..4];
         let cookie = format!("dezky_session_{}", HEXLOWER.encode(mark));
         let key = Zeroizing::new(mac(secret.as_bytes(), b"dezky-session/v1"));
-        Self { key, cookie, attempt_cookie: attempt::cookie_name(mark), state: Mutex::default() }
+        Self { key, cookie, attempt_cookie: attempt::cookie_name(mark), lifetime, state: Mutex::default() }
     }
 
     /// A new session, as the value of `Set-Cookie`.
@@ -86,13 +87,14 @@ impl Sessions {
     /// When the system has no randomness, or somebody has so many tenants that no browser would keep the cookie.
     pub(crate) fn open(&self, principal: Principal, secure: bool) -> Result<HeaderValue, Problem> {
         let issued = now_ms();
-        let session = Session { principal, issued, expires: issued + LIFETIME_MS, id: random_id()?, csrf: String::new() };
+        let expires = issued.saturating_add(u64::try_from(self.lifetime.as_millis()).unwrap_or(u64::MAX));
+        let session = Session { principal, issued, expires, id: random_id()?, csrf: String::new() };
         let value = self.sealed("cookie", &session)?;
         if value.len() > MAX_COOKIE_BYTES {
             let many = "your groups name more tenants than a session can hold";
             return Err(Problem::new(Code::NotPossible, many).hint("ask for fewer, or for a role that sees the whole log"));
         }
-        set_cookie(&self.cookie, &value, "/", LIFETIME_MS / 1000, secure)
+        set_cookie(&self.cookie, &value, "/", self.lifetime.as_secs(), secure)
     }
 
     /// The session of a request, if its cookie is one of ours, and not over.
@@ -125,14 +127,13 @@ impl Sessions {
         Some(code)
     }
 
-    /// Whether this is the code that was given out; it is good for nothing from then on.
-    pub(crate) fn redeem(&self, code: &str) -> bool {
+    /// What becomes of a code that came from this machine, or from elsewhere. A good one is good for nothing from then on.
+    pub(crate) fn redeem(&self, code: &str, is_here: bool) -> Redeemed {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let good = state.invitation.as_ref().is_some_and(|invitation| invitation.admits(code, now_ms()));
-        if good {
-            state.invitation = None;
+        match &mut state.invitation {
+            Some(invitation) => invitation.redeem(code, is_here, now_ms()),
+            None => Redeemed::NoCode,
         }
-        good
     }
 
     fn sign(&self, use_: &str, text: &str) -> [u8; 32] {
@@ -190,6 +191,10 @@ fn now_ms() -> u64 {
 mod tests {
     use super::*;
 
+    fn keyed(secret: &str, origin: &str) -> Sessions {
+        Sessions::new(secret, origin, Duration::from_secs(28_800))
+    }
+
     fn sent(cookie: &HeaderValue) -> HeaderMap {
         let pair = cookie.to_str().unwrap().split(';').next().unwrap();
         HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(format!("other=1; {pair}; more=2")).unwrap())])
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_session_is_found_until_it_is_ended() {
-        let sessions = Sessions::new("secret", "a/b");
+        let sessions = keyed("secret", "a/b");
         let cookie = sessions.open(Principal::operator(), true).unwrap();
         let text = cookie.to_str().unwrap();
         for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=28800"] {
@@ -210,16 +215,25 @@ mod tests {
         assert_eq!(sessions.find(&sent(&cookie)), None);
     }
 
+    #[test]
+    fn a_session_lasts_as_long_as_is_set() {
+        let short = Sessions::new("secret", "a/b", Duration::ZERO);
+        let cookie = short.open(Principal::operator(), true).unwrap();
+        assert!(cookie.to_str().unwrap().contains("Max-Age=0"));
+        // Whatever a browser does with it, and whichever process is asked.
+        assert!(short.find(&sent(&cookie)).is_none() && keyed("secret", "a/b").find(&sent(&cookie)).is_none());
+    }
+
     fn other(sessions: &Sessions) -> HeaderValue {
         sessions.open(Principal::operator(), false).unwrap()
     }
 
     #[test]
     fn what_was_not_signed_here_is_no_session() {
-        let sessions = Sessions::new("secret", "a/b");
+        let sessions = keyed("secret", "a/b");
         let cookie = sessions.open(Principal::operator(), false).unwrap();
-        assert_eq!(Sessions::new("other", "a/b").find(&sent(&cookie)), None);
-        assert_eq!(Sessions::new("secret", "a/c").find(&sent(&cookie)), None);
+        assert_eq!(keyed("other", "a/b").find(&sent(&cookie)), None);
+        assert_eq!(keyed("secret", "a/c").find(&sent(&cookie)), None);
         let text = cookie.to_str().unwrap();
         for (from, to) in [("=ey", "=eyA"), (".", "x."), (".", "")] {
             let forged = HeaderValue::try_from(text.replacen(from, to, 1)).unwrap();
@@ -230,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_session_that_no_browser_would_keep_is_refused() {
-        let sessions = Sessions::new("secret", "a/b");
+        let sessions = keyed("secret", "a/b");
         let of = |tenants: usize| Principal {
             role: dezky_platform::Role::TenantAuditor,
             tenants: (0..tenants).map(|n| format!("{n:063}")).collect(),
@@ -242,9 +256,11 @@ mod tests {
 
     #[test]
     fn a_code_is_good_once() {
-        let sessions = Sessions::new("secret", "a/b");
-        assert!(!sessions.redeem(""));
+        let sessions = keyed("secret", "a/b");
+        assert_eq!(sessions.redeem("", true), Redeemed::NoCode);
         let (first, second) = (sessions.invite().unwrap(), sessions.invite().unwrap());
-        assert!(!sessions.redeem(&first) && sessions.redeem(&second) && !sessions.redeem(&second));
+        assert_eq!(sessions.redeem(&first, true), Redeemed::NoCode);
+        assert_eq!(sessions.redeem(&second, true), Redeemed::Good);
+        assert_eq!(sessions.redeem(&second, true), Redeemed::Over);
     }
 }

@@ -19,8 +19,10 @@ pub enum Act {
     Login { method: &'static str },
     /// Somebody ended their session.
     Logout,
+    /// Somebody was not let in who tried this way, and why.
+    LoginRefused { method: &'static str, reason: &'static str },
     /// Credentials were not accepted, so often in this time, from these addresses: one event for all of them.
-    LoginRefused { count: u64, since: Timestamp, until: Timestamp, addresses: Vec<String> },
+    CredentialsRefused { count: u64, since: Timestamp, until: Timestamp, addresses: Vec<String> },
     /// Somebody had no right to what they asked for.
     Denied { method: String, route: String },
     /// A person looked at events, by this filter.
@@ -45,7 +47,7 @@ impl Act {
             Self::CheckpointForced => "audit.checkpoint_forced",
             Self::Login { .. } => "audit.login",
             Self::Logout => "audit.logout",
-            Self::LoginRefused { .. } => "audit.login_refused",
+            Self::LoginRefused { .. } | Self::CredentialsRefused { .. } => "audit.login_refused",
             Self::Denied { .. } => "audit.access_denied",
             Self::Viewed { .. } => "audit.viewed",
             Self::Exported { .. } => "audit.exported",
@@ -54,7 +56,7 @@ impl Act {
 
     const fn outcome(&self) -> &'static str {
         match self {
-            Self::LoginRefused { .. } | Self::Denied { .. } => "denied",
+            Self::LoginRefused { .. } | Self::CredentialsRefused { .. } | Self::Denied { .. } => "denied",
             _ => "success",
         }
     }
@@ -64,7 +66,8 @@ impl Act {
         match self {
             Self::CheckpointForced | Self::Logout => Members::new(),
             Self::Login { method } => vec![text("method", method)],
-            Self::LoginRefused { count, since, until, addresses } => vec![
+            Self::LoginRefused { method, reason } => vec![text("method", method), text("reason", reason)],
+            Self::CredentialsRefused { count, since, until, addresses } => vec![
                 ("addresses".to_owned(), Value::Array(addresses.iter().map(|address| Value::from(address.as_str())).collect())),
                 ("count".to_owned(), number(count)),
                 text("since", &since.to_string()),

@@ -235,6 +235,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("http.requests", "N", Some("512"), "The most requests answered at once"),
     setting("http.answer_time", "TIME", Some("30s"), "How long an answer may take; exports and verifications may take longer"),
     setting("http.body_time", "TIME", Some("60s"), "How long a posted body may take to arrive"),
+    setting(
+        "http.session_time",
+        "TIME",
+        Some("8h"),
+        "How long somebody stays signed in to the console, with the role that they had when they came: 1m to 24h",
+    ),
     setting("http.drain_time", "TIME", Some("20s"), "How long open requests are waited for when stopping"),
     setting(
         "trace.filter",

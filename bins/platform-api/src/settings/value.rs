@@ -54,6 +54,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(ms))
 }
 
+/// A time from a minute to a day.
+pub(super) fn session_time(text: &str) -> Result<Duration, String> {
+    let within = Duration::from_secs(60)..=Duration::from_secs(24 * 3_600);
+    duration(text).ok().filter(|time| within.contains(time)).ok_or_else(|| "not a time from 1m to 24h, such as 8h".to_owned())
+}
+
 /// Days, at most a year of them; 0 is none.
 pub(super) fn days(text: &str) -> Result<u16, String> {
     text.parse().ok().filter(|days| *days <= 365).ok_or_else(|| "not a number of days from 0 to 365".to_owned())
@@ -199,6 +205,7 @@ mod tests {
     fn times_sizes_and_networks_are_read() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("5m"), duration("300"));
+        assert_eq!(session_time("24h"), duration("24h"));
         assert_eq!(bytes("64MiB"), Ok(64 << 20));
         assert_eq!(networks("10.0.0.0/8, ::1").unwrap().len(), 2);
         assert_eq!(address("localhost:1"), address("127.0.0.1:1"));
@@ -212,6 +219,9 @@ mod tests {
         }
         for bad in ["", "0", "64MB", "1.5GiB", "99999999999GiB"] {
             assert!(bytes(bad).is_err(), "{bad}");
+        }
+        for bad in ["59s", "25h", "0", "8"] {
+            assert!(session_time(bad).is_err(), "{bad}");
         }
         assert!(networks("10.0.0.0/33").is_err());
         assert!(address("8787").is_err());

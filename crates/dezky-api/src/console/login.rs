@@ -5,8 +5,7 @@
 //! machine only. The code comes in the fragment of the printed link, which no browser sends to a server and no proxy logs; a
 //! small script posts it.
 //!
-//! Who signed in or out, how and from where, is an event; tokens that were not accepted are counted where all are
-//! ([`crate::refusals`]).
+//! Who signed in or out, how and from where, is an event, and so is who was not let in ([`crate::refusals`]).
 
 pub(crate) mod provider;
 
@@ -28,10 +27,11 @@ use crate::acting::OnBehalf;
 use crate::app::App;
 use crate::authentication;
 use crate::caller::{Caller, Principal};
-use crate::layers::{ClientAddress, Peer, failed};
+use crate::layers::{ClientAddress, Peer};
 use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
-use crate::session::{INVITATION_TIME, Session, same_origin};
+use crate::refusals::Why;
+use crate::session::{INVITATION_TIME, Redeemed, Session, same_origin};
 
 /// What tells that somebody else stands between a browser and this machine.
 const FORWARDING: [HeaderName; 3] =
@@ -81,28 +81,33 @@ pub(crate) async fn begin(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Problem> {
-    same_origin(&headers)?;
+    let address = client.map(|Extension(ClientAddress(address))| address);
+    same_origin(&headers).inspect_err(|_| app.refusals.login(address, "form", Why::OtherSite))?;
     let next = local(form.get("next"));
     let secret = form.get("secret").unwrap_or_default();
     let is_here = peer.to_canonical().is_loopback() && !FORWARDING.iter().any(|name| headers.contains_key(name));
-    let address = client.map(|Extension(ClientAddress(address))| address);
-    let entered = if is_here && app.sessions.redeem(secret) {
-        Ok(("code", Caller::try_from(Principal::operator()).map_err(|error| Problem::internal(&error))?))
-    } else {
-        by_token(&app, secret, peer, address).await.map(|caller| ("token", caller))
+    let code_refused = |why| Problem::new(Code::Unauthorized, "the printed code was not accepted").with_token(why);
+    let (method, entered) = match app.sessions.redeem(secret, is_here) {
+        Redeemed::Good => ("code", Caller::try_from(Principal::operator()).map_err(|error| Problem::internal(&error))),
+        Redeemed::Over => ("code", Err(code_refused(Why::CodeOver))),
+        Redeemed::NotFromHere => ("code", Err(code_refused(Why::NotFromHere))),
+        Redeemed::NoCode => ("token", by_token(&app, secret, peer).await),
     };
     match entered {
-        Ok((method, caller)) => {
-            tracing::info!(principal = &*caller.id, method, "somebody signed in");
-            tell(&app, Act::Login { method }, &caller, &headers, address)?;
+        Ok(caller) => {
             // Only a page that came by TLS has such an origin.
             let secure = headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https:"));
-            let cookie = app.sessions.open(Principal::from(&caller), secure)?;
+            let cookie = opened(&app, Principal::from(&caller), secure, method, address)?;
+            tracing::info!(principal = &*caller.id, method, "somebody signed in");
+            tell(&app, Act::Login { method }, &caller, &headers, address)?;
             let mut response = see(next)?;
             response.headers_mut().insert(SET_COOKIE, cookie);
             Ok(response)
         }
         Err(problem) if matches!(problem.code(), Code::Unauthorized | Code::Forbidden) => {
+            let unsaid = if problem.code() == Code::Forbidden { Why::NoRole } else { Why::Unknown };
+            app.refusals.login(address, method, problem.token_refused().unwrap_or(unsaid));
+            address.map_or(Ok(()), |address| app.rates.failure(address))?;
             tracing::warn!(reason = problem.told_to_the_log(), "a login was refused");
             let reason = "That was not accepted. A printed code is good once, for ten minutes, and in a browser on the same \
                           machine; otherwise paste the operator’s token.";
@@ -112,12 +117,27 @@ pub(crate) async fn begin(
     }
 }
 
+/// A session for whoever was let in, as the value of `Set-Cookie`.
+fn opened(
+    app: &App,
+    principal: Principal,
+    secure: bool,
+    method: &'static str,
+    address: Option<IpAddr>,
+) -> Result<HeaderValue, Problem> {
+    app.sessions.open(principal, secure).inspect_err(|problem| {
+        if problem.code() == Code::NotPossible {
+            app.refusals.login(address, method, Why::TooManyTenants);
+        }
+    })
+}
+
 /// Whoever a token stands for, if they may read.
-async fn by_token(app: &App, token: &str, peer: IpAddr, address: Option<IpAddr>) -> Result<Caller, Problem> {
+async fn by_token(app: &App, token: &str, peer: IpAddr) -> Result<Caller, Problem> {
     let unreadable = |_| Problem::new(Code::Unauthorized, "the token has characters that none has");
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).map_err(unreadable)?);
-    let caller = authentication::caller(app, &headers, Some(peer)).await.map_err(|problem| failed(app, address, problem))?;
+    let caller = authentication::caller(app, &headers, Some(peer)).await?;
     if caller.role == Role::Recorder {
         return Err(Problem::new(Code::Forbidden, "a recorder reads nothing"));
     }

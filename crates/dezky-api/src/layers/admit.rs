@@ -137,8 +137,8 @@ fn clear_address(extensions: &Extensions) -> Result<Option<IpAddr>, Problem> {
 }
 
 /// Counts a token that was not accepted; the reason goes to the server's log, as long as there are not too many.
-pub(crate) fn failed(app: &App, address: Option<IpAddr>, problem: Problem) -> Problem {
-    if !problem.is_of_a_token() {
+fn failed(app: &App, address: Option<IpAddr>, problem: Problem) -> Problem {
+    if problem.token_refused().is_none() {
         return problem;
     }
     app.refusals.note(address);

@@ -26,6 +26,7 @@ use super::discovery::Discovered;
 use super::{Oidc, OidcError};
 use crate::caller::Principal;
 use crate::outgoing::{Outgoing, OutgoingError, may_be_asked};
+use crate::refusals::Why;
 use crate::session::Attempt;
 
 /// Where the issuer sends people back to, below [`LoginConfig::public_url`].
@@ -102,9 +103,16 @@ pub(crate) enum LoginError {
 }
 
 impl LoginError {
-    /// Whether somebody was refused, rather than something out of order.
-    pub(crate) const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Strange | Self::Denied(_) | Self::Code(_) | Self::Token(_) | Self::NoRole(_))
+    /// Why somebody was refused, where that is what happened, rather than something out of order.
+    pub(crate) const fn refusal(&self) -> Option<Why> {
+        match self {
+            Self::Strange => Some(Why::NotBegun),
+            Self::Denied(_) => Some(Why::DeniedByIssuer),
+            Self::Code(_) => Some(Why::CodeNotTaken),
+            Self::Token(_) => Some(Why::BadIdentity),
+            Self::NoRole(_) => Some(Why::NoRole),
+            Self::Failing(_) | Self::Misfit(_) | Self::Away(_) => None,
+        }
     }
 
     /// What happened and what to do, for the person; nothing of what the issuer said.
@@ -308,7 +316,7 @@ mod tests {
         for (error, refusal) in [("access_denied", true), ("server_error", false), ("invalid_scope", false), ("nonsense", false)]
         {
             let failed = failure(error, Some("ask <b>Zoë</b>\nat extension 7"));
-            assert_eq!(failed.is_refusal(), refusal, "{error}");
+            assert_eq!(failed.refusal().is_some(), refusal, "{error}");
             assert!(failed.to_string().contains(r"extension 7") && !failed.to_string().contains('\n'), "{failed}");
             assert!(!failed.advice().contains("Zoë") && !failed.advice().contains(error), "{error}");
         }

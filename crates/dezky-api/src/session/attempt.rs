@@ -77,10 +77,16 @@ pub(super) fn cookie_name(mark: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::header::COOKIE;
 
     use super::*;
     use crate::caller::Principal;
+
+    fn keyed(secret: &str, origin: &str) -> Sessions {
+        Sessions::new(secret, origin, Duration::from_secs(60))
+    }
 
     fn sent(cookie: &HeaderValue) -> HeaderMap {
         let pair = cookie.to_str().unwrap().split(';').next().unwrap();
@@ -89,13 +95,13 @@ mod tests {
 
     #[test]
     fn any_process_with_the_key_finishes_what_another_began() {
-        let sessions = Sessions::new("secret", "a/b");
+        let sessions = keyed("secret", "a/b");
         let (begun, cookie) = sessions.attempt("/events/7?x=%20", true).unwrap();
         let text = cookie.to_str().unwrap();
         for attribute in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/login", "Max-Age=600"] {
             assert!(text.contains(attribute), "{text}");
         }
-        assert!(Sessions::new("secret", "a/b").attempted(&sent(&cookie)) == Some(begun.clone()));
+        assert!(keyed("secret", "a/b").attempted(&sent(&cookie)) == Some(begun.clone()));
         assert_eq!((begun.verifier.len(), begun.next.as_str()), (43, "/events/7?x=%20"));
         // What the cookie holds is none of what must stay here.
         for secret in [&begun.state, &begun.nonce, &begun.verifier] {
@@ -109,10 +115,10 @@ mod tests {
 
     #[test]
     fn what_was_not_begun_here_is_no_attempt() {
-        let sessions = Sessions::new("secret", "a/b");
+        let sessions = keyed("secret", "a/b");
         let (_, cookie) = sessions.attempt("/", false).unwrap();
-        assert!(Sessions::new("other", "a/b").attempted(&sent(&cookie)).is_none());
-        assert!(Sessions::new("secret", "a/c").attempted(&sent(&cookie)).is_none());
+        assert!(keyed("other", "a/b").attempted(&sent(&cookie)).is_none());
+        assert!(keyed("secret", "a/c").attempted(&sent(&cookie)).is_none());
         assert!(sessions.attempted(&HeaderMap::new()).is_none());
         // A session is no attempt, whatever its cookie is called.
         let session = sessions.open(Principal::operator(), false).unwrap();

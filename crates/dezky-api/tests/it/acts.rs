@@ -6,7 +6,7 @@ use dezky_testkit::issuer::{AUDIENCE, FakeIssuer, Signer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, FORM};
 use crate::served::Served;
 
 #[tokio::test]
@@ -40,6 +40,73 @@ async fn refused_tokens_are_one_event_and_not_one_each() {
     let data = &told[0]["metadata"]["data"];
     assert_eq!((&data["count"], &data["addresses"]), (&json!(1), &json!(["127.0.0.1"])));
     assert_eq!((&told[0]["actorType"], &told[0]["source"]), (&json!("anonymous"), &json!("audit")));
+}
+
+#[tokio::test]
+async fn each_refused_login_is_told_with_where_it_came_from_and_why_but_not_what_was_entered() {
+    let mut code = None;
+    let served = Served::routed(HttpConfig::default(), |app| {
+        code = app.invitation();
+        dezky_api::router(app)
+    })
+    .await;
+    let code = code.unwrap();
+    let recorder = served.make_token(json!({"name": "r", "role": "recorder", "source": "billing"})).await;
+    let revoked = served.make_token(json!({"name": "a", "role": "auditor"})).await;
+    let gone = served.request(Method::DELETE, &format!("/tokens/{}", revoked.id)).send().await.unwrap();
+    assert!(gone.status().is_success());
+    let browser = Browser::new(&served);
+    let enter = async |secret: &str, header: (&'static str, &'static str)| {
+        let request = browser.request(Method::POST, "/login").header("content-type", FORM).header(header.0, header.1);
+        request.body(format!("secret={secret}")).send().await.unwrap().status()
+    };
+    const PLAIN: (&str, &str) = ("accept-language", "da");
+    const PASSED_ON: (&str, &str) = ("x-real-ip", "192.0.2.9");
+    let tried = [
+        ("hunter2", PLAIN, StatusCode::UNAUTHORIZED, "token", "unknown"),
+        (&recorder.token, PLAIN, StatusCode::FORBIDDEN, "token", "no-role"),
+        (&revoked.token, PLAIN, StatusCode::UNAUTHORIZED, "token", "revoked"),
+        (&code, PASSED_ON, StatusCode::UNAUTHORIZED, "code", "not-from-here"),
+        (&code, PLAIN, StatusCode::SEE_OTHER, "", ""),
+        (&code, PLAIN, StatusCode::UNAUTHORIZED, "code", "code-over"),
+        ("hunter2", ("sec-fetch-site", "cross-site"), StatusCode::FORBIDDEN, "form", "other-site"),
+    ];
+    for (secret, header, status, _, reason) in tried {
+        assert_eq!(enter(secret, header).await, status, "{reason}");
+    }
+    let told = served.events("action=audit.login_refused", 6).await;
+    let data: Vec<_> = told.iter().map(|event| event["metadata"]["data"].clone()).collect();
+    let refused = tried.iter().filter(|(.., reason)| !reason.is_empty());
+    assert_eq!(data, refused.map(|(.., method, reason)| json!({"method": method, "reason": reason})).collect::<Vec<_>>());
+    for event in &told {
+        assert_eq!((&event["outcome"], &event["actorType"]), (&json!("denied"), &json!("anonymous")));
+        assert_eq!((&event["client"]["ip"], &event["client"]["userAgent"]), (&json!("127.0.0.1"), &Value::Null));
+        for (secret, ..) in tried {
+            assert!(!event.to_string().contains(secret), "{event}");
+        }
+    }
+}
+
+/// Nobody fills the log: what is beyond ten of an address within a minute is counted, and none is left out.
+#[tokio::test]
+async fn many_refused_logins_are_counted_together_beyond_the_first() {
+    let mut served = Served::start().await;
+    for n in 0..30 {
+        let answer = Browser::new(&served).post("/login", &format!("secret=wrong-{n}")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+    served.stop();
+    served.stopped().await;
+    assert!(served.log.shutdown(Duration::from_secs(60)).await.complete);
+    let log = AuditLog::open_in(served.dir.path(), Config::in_dir(served.dir.path())).await.unwrap();
+    let query = Query::parse([("action", "audit.login_refused")]).unwrap();
+    let found = log.list(&Scope::All, &query).await.unwrap().events;
+    let told: Vec<Value> = found.iter().map(|event| serde_json::from_slice(&event.line).unwrap()).collect();
+    let (alone, together): (Vec<_>, Vec<_>) = told.iter().partition(|event| event["metadata"]["data"]["count"].is_null());
+    let counted: u64 = together.iter().map(|event| event["metadata"]["data"]["count"].as_u64().unwrap()).sum();
+    // On a very slow machine a second minute begins.
+    assert!(alone.len() >= 10 && alone.len() as u64 + counted == 30, "{told:?}");
+    log.shutdown(Duration::from_secs(60)).await;
 }
 
 /// Whoever stops a server within a minute of an attack must not take what it saw with it.

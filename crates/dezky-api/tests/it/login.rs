@@ -208,8 +208,14 @@ async fn nobody_ends_a_login_that_another_browser_has_begun() {
     // Loaded again, with the cookie that should be gone.
     zoe.cookies = kept;
     assert_eq!(zoe.get(&back).await.status, StatusCode::FORBIDDEN);
-    let refused = served.events("action=audit.login_refused", 1).await;
-    assert_eq!(refused[0]["metadata"]["data"]["addresses"], json!(["127.0.0.1"]));
+    let refused = served.events("action=audit.login_refused", 9).await;
+    let reasons: Vec<_> = refused.iter().map(|event| event["metadata"]["data"]["reason"].as_str().unwrap()).collect();
+    let [strange, used] = ["not-begun-here", "code-not-taken"];
+    assert_eq!(reasons, [strange, strange, used, used, strange, strange, strange, strange, used]);
+    for event in &refused {
+        assert_eq!((&event["client"]["ip"], &event["metadata"]["data"]["method"]), (&json!("127.0.0.1"), &json!("oidc")));
+        assert!(!event.to_string().contains(&state(&back)), "{event}");
+    }
 }
 
 #[tokio::test]
@@ -255,6 +261,8 @@ async fn an_identity_token_that_is_not_for_this_login_opens_nothing() {
         }
     }
     issuer.state().provider.forge = None;
+    let refused = served.events("action=audit.login_refused", 1).await;
+    assert_eq!(refused[0]["metadata"]["data"], json!({"method": "oidc", "reason": "bad-identity"}));
     let mut nobody = Person::at(&served);
     let answer = nobody.log_in("nobody").await;
     assert!(answer.status == StatusCode::FORBIDDEN && answer.text.contains("none of your groups"), "{}", answer.text);

@@ -13,7 +13,7 @@ use dezky_audit::Act;
 use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{LoginPage, tell};
+use super::{LoginPage, opened, tell};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::console::page::{local, page_with, see};
@@ -21,6 +21,9 @@ use crate::layers::ClientAddress;
 use crate::oidc::{LoginConfig, LoginError, Oidc, Returned};
 use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
+
+/// What events call this way in.
+const METHOD: &str = "oidc";
 
 type Client = Option<Extension<ClientAddress>>;
 
@@ -71,9 +74,9 @@ pub(crate) async fn back(
     let mut response = match entered {
         Ok(principal) => {
             let caller = Caller::try_from(principal.clone()).map_err(|error| Problem::internal(&error))?;
-            let session = app.sessions.open(principal, login.is_secure())?;
-            tracing::info!(principal = &*caller.id, method = "oidc", "somebody signed in");
-            tell(&app, Act::Login { method: "oidc" }, &caller, &headers, address)?;
+            let session = opened(&app, principal, login.is_secure(), METHOD, address)?;
+            tracing::info!(principal = &*caller.id, method = METHOD, "somebody signed in");
+            tell(&app, Act::Login { method: METHOD }, &caller, &headers, address)?;
             let mut response = see(&next)?;
             response.headers_mut().append(SET_COOKIE, session);
             response
@@ -84,10 +87,10 @@ pub(crate) async fn back(
     Ok(response)
 }
 
-/// The login page with what happened. Refusals are counted as those of tokens are.
+/// The login page with what happened.
 fn not_let_in(app: &App, address: Option<IpAddr>, error: &LoginError, next: &str) -> Result<Response, Problem> {
-    let status = if error.is_refusal() {
-        app.refusals.note(address);
+    let status = if let Some(why) = error.refusal() {
+        app.refusals.login(address, METHOD, why);
         address.map_or(Ok(()), |address| app.rates.failure(address))?;
         StatusCode::FORBIDDEN
     } else {
