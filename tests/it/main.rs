@@ -54,5 +54,8 @@ mod syscalls;
 // Several processes and one database: one chain, through kills and outages; copying, migrating, and who is let in.
 mod replicas;
 
+// Several processes, one database and one bucket that is away when they start: who signs when it is back.
+mod shared_bucket;
+
 // Which crate may know which.
 mod walls;

@@ -18,7 +18,8 @@ impl Notes {
         let (program, folder) = (binary("examples/notes").display().to_string(), home.path().display().to_string());
         let words: Vec<&str> = wrapper.iter().copied().chain([&*program, &*folder]).collect();
         let mut command = Command::new(words[0]);
-        let mut child = command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        command.args(&words[1..]).envs(home.environment.iter().cloned());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
         assert_eq!(answers.next().unwrap().unwrap(), "taking notes");
         Self { child, answers }

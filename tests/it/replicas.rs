@@ -9,6 +9,7 @@ use dezky_testkit::mongo_server::MongoServer;
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
+use crate::notes::{Notes, recorded};
 use crate::server::{Home, PATIENCE, Server, binary, event, findings, text};
 
 const ORIGIN: &str = "audit.example.eu/replicas";
@@ -17,14 +18,14 @@ const DATABASE: &str = "audit";
 const POST: usize = 100;
 
 /// A database server, keys, and the homes of processes that share both.
-struct Fleet {
+pub(crate) struct Fleet {
     mongo: MongoServer,
     keys: tempfile::TempDir,
     homes: Vec<Home>,
 }
 
 impl Fleet {
-    fn new(processes: usize) -> Self {
+    pub(crate) fn new(processes: usize) -> Self {
         let mut fleet = Self { mongo: MongoServer::start(), keys: tempfile::tempdir().unwrap(), homes: Vec::new() };
         let made = platform_api(&["make-keys", "--log-origin", ORIGIN, text(fleet.keys.path())], &[]);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -33,7 +34,7 @@ impl Fleet {
     }
 
     /// The folder of one more process, with the keys of all.
-    fn home(&self) -> Home {
+    pub(crate) fn home(&self) -> Home {
         let mut home = Home::new();
         std::fs::create_dir(home.path()).unwrap();
         let token = home.path().join("operator.token");
@@ -59,12 +60,12 @@ impl Fleet {
     }
 
     /// Runs Python with `db`, this database as pymongo sees it.
-    fn python(&self, script: &str) -> String {
+    pub(crate) fn python(&self, script: &str) -> String {
         let home = std::env::var_os("DEZKY_TEST_SERVERS")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/test-servers"), PathBuf::from);
         let uri = self.mongo.uri();
         let script = format!(
-            "import datetime, pymongo\nfrom bson import Binary, ObjectId\ndb = pymongo.MongoClient('{uri}')['{DATABASE}']\n{script}"
+            "import datetime, json, pymongo\nfrom bson import Binary, ObjectId\ndb = pymongo.MongoClient('{uri}')['{DATABASE}']\n{script}"
         );
         // Where the link leads: Python finds its packages beside itself.
         let python = std::fs::canonicalize(home.join("py/bin")).unwrap().join("python3");
@@ -257,6 +258,49 @@ async fn kills_and_outages_of_the_database_lose_nothing_and_double_nothing() {
     }
     let live = server.get("/audit/verify").await;
     assert_eq!(live["exitCode"], 0, "{live}");
+}
+
+/// Two services that embed the log, and the database away twice; the second time one of them is killed with its spool full.
+#[tokio::test]
+async fn best_effort_events_of_several_processes_arrive_once_each_in_its_order() {
+    let mut fleet = Fleet::new(3);
+    let names = |process: usize| -> Vec<String> { (0..200).map(|n| format!("note {process}-{n:04}")).collect() };
+    let names = [names(0), names(1)];
+    let mut services = [Notes::start(&fleet.homes[0], &[]), Notes::start(&fleet.homes[1], &[])];
+    // Gives these of each, and returns what became of them.
+    let give = |services: &mut [Notes; 2], range: std::ops::Range<usize>| -> Vec<String> {
+        for (service, names) in services.iter_mut().zip(&names) {
+            names[range.clone()].iter().for_each(|note| service.take(note));
+        }
+        services.iter_mut().flat_map(|service| service.fates(range.len())).collect()
+    };
+    let fates = give(&mut services, 0..20);
+    assert!(!fates.iter().any(|fate| fate.ends_with(": lost")), "{fates:?}");
+    fleet.mongo.stop();
+    let fates = give(&mut services, 20..80);
+    assert!(fates.iter().all(|fate| fate.ends_with(": spooled")), "{fates:?}");
+    fleet.mongo.resume();
+    let fates = give(&mut services, 80..100);
+    assert!(!fates.iter().any(|fate| fate.ends_with(": lost")), "{fates:?}");
+
+    fleet.mongo.stop();
+    let fates = give(&mut services, 100..180);
+    assert!(fates.iter().all(|fate| fate.ends_with(": spooled")), "{fates:?}");
+    let [survivor, victim] = services;
+    victim.kill();
+    fleet.mongo.resume();
+    let mut services = [survivor, Notes::start(&fleet.homes[1], &[])];
+    give(&mut services, 180..200);
+
+    // While they run: a service that ends leaves what is spooled to the next in its folder.
+    let server = fleet.homes[2].serve();
+    let all = recorded(&server, 400).await;
+    services.into_iter().for_each(Notes::finish);
+    assert_eq!(all.len(), 400);
+    for (process, names) in names.iter().enumerate() {
+        let own = all.iter().filter(|note| note.starts_with(&format!("note {process}-")));
+        assert!(own.eq(names), "missing, twice, or in another order: {all:?}");
+    }
 }
 
 #[tokio::test]

@@ -59,6 +59,8 @@ impl Lock {
 /// A running `platform-api serve`; killed when dropped.
 pub(crate) struct Server {
     child: Child,
+    /// All that it says on standard error, once it has ended.
+    errors: Option<std::thread::JoinHandle<String>>,
     pub(crate) url: String,
     /// What signs the operator in, once.
     pub(crate) link: String,
@@ -135,7 +137,7 @@ impl Home {
         // Whatever else it prints must not block it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let token = std::fs::read_to_string(dir_as_seen(child.id()).join("operator.token")).unwrap().trim().to_owned();
-        Ok(Server { child, url, link, dir: self.path(), token, client: reqwest::Client::new() })
+        Ok(Server { child, errors: Some(stderr), url, link, dir: self.path(), token, client: reqwest::Client::new() })
     }
 }
 
@@ -193,6 +195,12 @@ impl Server {
     pub(crate) fn stop(self) -> ExitStatus {
         signal(self.pid(), "TERM");
         self.wait()
+    }
+
+    /// Waits for its end, and for what it said.
+    pub(crate) fn last_words(mut self) -> (ExitStatus, String) {
+        let errors = self.errors.take().unwrap();
+        (self.wait(), errors.join().unwrap())
     }
 
     /// Waits for its end.

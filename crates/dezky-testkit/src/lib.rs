@@ -6,6 +6,8 @@
 
 pub mod archive;
 pub mod authentik_server;
+pub mod container;
+pub mod installed;
 pub mod issuer;
 pub mod log;
 pub mod mongo_server;

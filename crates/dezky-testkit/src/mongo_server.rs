@@ -1,16 +1,20 @@
 //! A server that speaks MongoDB's protocol, for tests: SecantusDB as a process of its own, on a free port, in a folder of its own.
 //!
-//! `DEZKY_TEST_MONGODB_URI` names a server to use instead. `DEZKY_TEST_MONGO_SERVER` chooses between `rs` (the default) and
-//! `py`; `DEZKY_TEST_SERVERS` is the folder that `scripts/test-servers` has filled, else `target/test-servers`.
+//! `DEZKY_TEST_MONGODB_URI` names a server to share instead. `DEZKY_TEST_MONGO_SERVER` chooses between `rs` (the default) and `py`.
+//! Where it is not set, `DEZKY_TEST_CONTAINERS=1` asks for MongoDB itself, as a replica set of one in a [`container`].
 
+use std::any::Any;
 use std::env;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::container::{self, Container};
+use crate::installed;
 
 /// Runs the server and waits for the end of its own input, which is that of the test, however that ends: then it kills the
 /// server and removes its folder, if it is told to.
@@ -27,20 +31,27 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct MongoServer {
     port: u16,
-    folder: PathBuf,
-    keeper: Option<Child>,
+    is_up: bool,
+    running: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    Process { folder: PathBuf, keeper: Option<Child> },
+    Container(Container),
 }
 
 impl MongoServer {
     /// An empty server that answers.
     pub fn start() -> Self {
-        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = env::temp_dir().join(format!("dezky-mongo-{}-{nth}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let mut server = Self { port, folder, keeper: None };
+        if in_container() {
+            let container = Container::start("mongo");
+            let port = container.port();
+            wait_for(port);
+            return Self { port, is_up: true, running: Running::Container(container) };
+        }
+        let (port, folder) = place();
+        let mut server = Self { port, is_up: false, running: Running::Process { folder, keeper: None } };
         server.resume();
         server
     }
@@ -50,30 +61,39 @@ impl MongoServer {
     }
 
     pub fn uri(&self) -> String {
-        format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port)
+        uri(self.port)
     }
 
     /// Kills the server; its files stay.
     pub fn stop(&mut self) {
-        if let Some(mut keeper) = self.keeper.take() {
-            drop(keeper.stdin.take());
-            keeper.wait().unwrap();
+        if !std::mem::replace(&mut self.is_up, false) {
+            return;
+        }
+        match &mut self.running {
+            Running::Process { keeper, .. } => end(keeper),
+            Running::Container(container) => container.stop(),
         }
     }
 
     /// Starts the server that was stopped, on the same port and files, and waits until it answers.
     pub fn resume(&mut self) {
-        if self.keeper.is_none() {
-            self.keeper = Some(launch(self.port, &self.folder, false));
-            wait_for(self.port);
+        if std::mem::replace(&mut self.is_up, true) {
+            return;
         }
+        match &mut self.running {
+            Running::Process { folder, keeper } => *keeper = Some(launch(self.port, folder, false)),
+            Running::Container(container) => container.resume(),
+        }
+        wait_for(self.port);
     }
 }
 
 impl Drop for MongoServer {
     fn drop(&mut self) {
-        self.stop();
-        drop(std::fs::remove_dir_all(&self.folder));
+        if let Running::Process { folder, keeper } = &mut self.running {
+            end(keeper);
+            drop(std::fs::remove_dir_all(folder));
+        }
     }
 }
 
@@ -82,19 +102,27 @@ pub fn shared_uri() -> String {
     if let Ok(uri) = env::var("DEZKY_TEST_MONGODB_URI") {
         return uri;
     }
-    // It is never dropped: the keeper ends it when this process does.
-    static SHARED: OnceLock<(u16, Child)> = OnceLock::new();
+    // It is never dropped: its keeper ends it when this process does.
+    static SHARED: OnceLock<(u16, Box<dyn Any + Send + Sync>)> = OnceLock::new();
     let (port, _) = SHARED.get_or_init(|| {
-        let mut server = MongoServer::start();
-        // Once more, so that its folder goes with it.
-        server.stop();
-        let keeper = launch(server.port, &server.folder, true);
-        wait_for(server.port);
-        let port = server.port;
-        std::mem::forget(server);
-        (port, keeper)
+        if in_container() {
+            let server = MongoServer::start();
+            return (server.port, Box::new(server));
+        }
+        let (port, folder) = place();
+        let keeper = launch(port, &folder, true);
+        wait_for(port);
+        (port, Box::new(keeper))
     });
+    uri(*port)
+}
+
+fn uri(port: u16) -> String {
     format!("mongodb://127.0.0.1:{port}/?directConnection=true")
+}
+
+fn in_container() -> bool {
+    env::var_os("DEZKY_TEST_MONGO_SERVER").is_none() && container::wanted()
 }
 
 /// A name that no other database has.
@@ -104,12 +132,26 @@ pub fn fresh_database() -> String {
     format!("dezky_test_{}_{now}_{nth}", std::process::id())
 }
 
-fn launch(port: u16, folder: &std::path::Path, removes: bool) -> Child {
-    let home = env::var_os("DEZKY_TEST_SERVERS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-servers"), PathBuf::from);
+/// A port that was free, and an empty folder.
+fn place() -> (u16, PathBuf) {
+    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = env::temp_dir().join(format!("dezky-mongo-{}-{nth}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    (listener.local_addr().unwrap().port(), folder)
+}
+
+/// Kills what the keeper runs.
+fn end(keeper: &mut Option<Child>) {
+    if let Some(mut keeper) = keeper.take() {
+        drop(keeper.stdin.take());
+        keeper.wait().unwrap();
+    }
+}
+
+fn launch(port: u16, folder: &Path, removes: bool) -> Child {
     let python = env::var("DEZKY_TEST_MONGO_SERVER").is_ok_and(|server| server == "py");
-    let binary = home.join(if python { "py/bin/secantusd-py" } else { "bin/secantusd-rs" });
-    assert!(binary.exists(), "{} is not there: run scripts/test (or scripts/test-servers)", binary.display());
+    let binary = installed::program(if python { "py/bin/secantusd-py" } else { "bin/secantusd-rs" });
     let log = std::fs::File::create(folder.join("server.log")).unwrap();
     let mut command = Command::new("sh");
     command.args(["-c", KEEPER, "keeper"]).arg(if removes { folder.as_os_str() } else { "".as_ref() }).arg(binary);

@@ -1,17 +1,21 @@
 //! A server that speaks S3's protocol, for tests: SeaweedFS as a process of its own, on free ports, in a folder of its own.
 //!
-//! `DEZKY_TEST_S3_ENDPOINT` names a server to use instead, with `DEZKY_TEST_S3_ACCESS_KEY` and `DEZKY_TEST_S3_SECRET_KEY`;
-//! `DEZKY_TEST_SERVERS` is the folder that `scripts/test-servers` has filled, else `target/test-servers`.
+//! `DEZKY_TEST_S3_ENDPOINT` names a server to use instead, with `DEZKY_TEST_S3_ACCESS_KEY` and `DEZKY_TEST_S3_SECRET_KEY`; else
+//! `DEZKY_TEST_CONTAINERS=1` asks for MinIO in a [`container`].
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::env;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::container::{self, Container};
+use crate::installed;
 
 /// How long the server may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -56,9 +60,15 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// Whether it is the one that this process has started, whose reader is known ([`READER`]).
-    pub fn is_own(&self) -> bool {
-        env::var_os("DEZKY_TEST_S3_ENDPOINT").is_none()
+    /// Whether it is SeaweedFS as it is started here: it knows somebody who may only read ([`READER`]), and has no keys to encrypt
+    /// with. Nothing of the kind is known of another server.
+    pub fn is_seaweedfs(&self) -> bool {
+        env::var_os("DEZKY_TEST_S3_ENDPOINT").is_none() && !container::wanted()
+    }
+
+    /// The access key and the secret of somebody who may read, and who may do nothing else where the server knows such a one.
+    pub fn reader(&self) -> (&str, &str) {
+        if self.is_seaweedfs() { READER } else { (&self.access_key, &self.secret_key) }
     }
 
     /// Runs Python as another client of the bucket: `s3` is boto3's, `argv` holds the arguments. Returns what it prints.
@@ -68,7 +78,7 @@ impl S3Server {
              region_name='us-east-1', config=boto3.session.Config(s3={{'addressing_style': 'path'}}))\n",
             self.endpoint
         );
-        let mut python = Command::new(home().join("py/bin/python"));
+        let mut python = Command::new(installed::program("py/bin/python"));
         python.args(["-c", &format!("{prelude}{script}")]).args(arguments);
         python.env("AWS_ACCESS_KEY_ID", &self.access_key).env("AWS_SECRET_ACCESS_KEY", &self.secret_key);
         let output = python.output().unwrap();
@@ -107,8 +117,8 @@ pub fn shared() -> S3Server {
         return S3Server { endpoint, access_key, secret_key };
     }
     // Never dropped: the keeper ends the server when this process is gone.
-    static SHARED: OnceLock<(u16, Child)> = OnceLock::new();
-    let (port, _) = SHARED.get_or_init(start);
+    static SHARED: OnceLock<(u16, Box<dyn Any + Send + Sync>)> = OnceLock::new();
+    let (port, _) = SHARED.get_or_init(|| if container::wanted() { start_container() } else { start() });
     let (access_key, secret_key) = ("dezky-owner".to_owned(), "owner-secret".to_owned());
     S3Server { endpoint: format!("http://127.0.0.1:{port}"), access_key, secret_key }
 }
@@ -125,7 +135,17 @@ fn fresh_bucket() -> String {
     format!("dezky-test-{}-{now}-{nth}", std::process::id())
 }
 
-fn start() -> (u16, Child) {
+fn start_container() -> (u16, Box<dyn Any + Send + Sync>) {
+    let container = Container::start("minio");
+    let (port, began) = (container.port(), Instant::now());
+    while !answers(port, "/minio/health/ready") {
+        assert!(began.elapsed() < PATIENCE, "MinIO on port {port} does not answer");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (port, Box::new(container))
+}
+
+fn start() -> (u16, Box<dyn Any + Send + Sync>) {
     // Somebody else may take a port before the server does.
     for attempt in 0..5 {
         let folder = env::temp_dir().join(format!("dezky-s3-{}-{attempt}", std::process::id()));
@@ -134,7 +154,7 @@ fn start() -> (u16, Child) {
         let ports = free_ports();
         let mut keeper = launch(&folder, &ports);
         if answers_in_time(&ports, &folder, &mut keeper) {
-            return (ports[0], keeper);
+            return (ports[0], Box::new(keeper));
         }
     }
     panic!("SeaweedFS does not start");
@@ -148,8 +168,7 @@ fn free_ports() -> [u16; PORTS] {
 }
 
 fn launch(folder: &Path, ports: &[u16; PORTS]) -> Child {
-    let binary = home().join("py/bin/weed");
-    assert!(binary.exists(), "{} is not there: run scripts/test (or scripts/test-servers)", binary.display());
+    let binary = installed::program("py/bin/weed");
     let log = std::fs::File::create(folder.join("server.log")).unwrap();
     let mut command = Command::new("sh");
     command.args(["-c", KEEPER, "keeper"]).arg(folder).arg(binary).args(["-logtostderr=true", "server", "-s3"]);
@@ -168,11 +187,6 @@ fn launch(folder: &Path, ports: &[u16; PORTS]) -> Child {
     }
     command.current_dir(folder).stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap()
-}
-
-fn home() -> PathBuf {
-    env::var_os("DEZKY_TEST_SERVERS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/test-servers"), PathBuf::from)
 }
 
 /// False when it ended.

@@ -29,8 +29,7 @@ for folder, _, names in os.walk(argv[1]):
 
     /// As an auditor who may read and list.
     fn verify(server: &S3Server, place: &str, vkey: &str) -> Output {
-        let (access_key, secret_key) =
-            if server.is_own() { s3_server::READER } else { (&*server.access_key, &*server.secret_key) };
+        let (access_key, secret_key) = server.reader();
         let mut command = Command::new(env!("CARGO_BIN_EXE_dezky-verify"));
         command.args(["archive", place, "--key", vkey, "--json"]).env_remove("DEZKY_VERIFY_KEYS").env_remove("AWS_PROFILE");
         command.env("AWS_ACCESS_KEY_ID", access_key).env("AWS_SECRET_ACCESS_KEY", secret_key);
