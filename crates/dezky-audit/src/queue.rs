@@ -102,6 +102,8 @@ impl Queue {
                 }
             }
             self.arrived.notified().await;
+            // Those who are about to bring theirs, as all are who were answered together, are taken in together.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -33,8 +33,10 @@ use tenants::TenantTips;
 
 /// Appends that are given up only because other writers are always quicker.
 const MAX_RACES: u32 = 1_000;
-/// The longest pause between two attempts: whoever pauses loses to whoever does not.
-const MAX_PAUSE_MS: u32 = 20;
+/// The longest pause between two attempts: whoever pauses loses to whoever does not, and a store has its own ways to be fair.
+const MAX_PAUSE_MS: u32 = 4;
+/// Attempts after which keys are looked up, whatever seems to be the reason.
+const MAX_UNSUSPECTED: u32 = 8;
 /// Batches that are looked up first after one that repeated an event.
 const SUSPICION: u32 = 64;
 
@@ -52,6 +54,8 @@ pub(crate) struct Recorder {
     tenants: TenantTips,
     /// Batches that are still looked up first.
     suspicion: u32,
+    /// Where an append stopped: if the log ends there, a key was the reason, else another writer.
+    stopped_at: Option<u64>,
 }
 
 /// What became of one attempt.
@@ -73,7 +77,7 @@ impl Recorder {
     ) -> Self {
         let origin = store.origin().clone();
         let tenants = TenantTips::new(limits.tenant_heads);
-        Self { store, clock, queue, counters, size, origin, tip: None, tenants, suspicion: SUSPICION }
+        Self { store, clock, queue, counters, size, origin, tip: None, tenants, suspicion: SUSPICION, stopped_at: None }
     }
 
     /// Records until the queue is closed and empty. However it ends, nobody is left waiting.
@@ -123,6 +127,8 @@ impl Recorder {
                     return batch.fail(&Arc::new(error));
                 }
             }
+            // Among others who write, it cannot be told why each attempt fails.
+            self.suspect(attempts > MAX_UNSUSPECTED);
             if attempts > 3 {
                 tokio::time::sleep(Duration::from_millis(u64::from(attempts.min(MAX_PAUSE_MS)))).await;
             }
@@ -147,6 +153,10 @@ impl Recorder {
                     self.suspect(repeated);
                 }
                 let tip = self.store.head().await?.tip();
+                if self.stopped_at.take().is_some_and(|at| at == tip.size) {
+                    self.suspect(true);
+                    batch.forget();
+                }
                 batch.settle(&*self.store, tip.size, unsettled, &self.counters).await?;
                 self.size.send_replace(tip.size);
                 tip
@@ -180,7 +190,6 @@ impl Recorder {
 
         let appended = appended?;
         if !matches!(appended, Append::Appended { n } if n == chain.placed().len()) {
-            self.suspect(true);
             batch.forget();
         }
         match appended {
@@ -191,6 +200,7 @@ impl Recorder {
                 let placed = chain.placed();
                 batch.recorded(&placed[..n.min(placed.len())]);
                 if n < placed.len() {
+                    self.stopped_at = Some(tip.size + n as u64);
                     return Ok(Step::Again);
                 }
                 self.tip = Some(chain.tip());
@@ -200,10 +210,12 @@ impl Recorder {
             }
             Append::Conflict => {
                 self.counters.lost_races.add(1);
+                self.stopped_at = Some(tip.size);
                 Ok(Step::Again)
             }
             Append::OutcomeUnknown => {
                 self.counters.outcome_unknown.add(1);
+                self.suspect(true);
                 unsettled.extend_from_slice(chain.placed());
                 Ok(Step::Again)
             }

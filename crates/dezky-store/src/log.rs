@@ -85,13 +85,17 @@ pub struct DedupeKey {
     /// A MAC of the content as given. `None` when the event came from an archive and the MAC is not known: then the
     /// content of a repetition cannot be compared.
     pub content_mac: Option<Hash>,
+    /// What comes before it in its batch is right without it. Where such a key is known already, a store may keep what comes
+    /// before instead of nothing, so it need not look for the key before it writes.
+    pub stands_alone: bool,
 }
 
 /// What became of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Append {
     /// Exactly the first `n` events are durable, adjacent to the expected head, and the head is the n-th. `n` is at least
-    /// 1 for a batch that is not empty. SQLite and memory keep all; MongoDB may keep less when another writer came between.
+    /// 1 for a batch that is not empty. SQLite and memory keep all; MongoDB may keep less when another writer came between,
+    /// or where a key that stands alone is known.
     Appended { n: usize },
     /// Nothing was written: the head is not the expected one, or a `(source, externalId)` is already there.
     Conflict,

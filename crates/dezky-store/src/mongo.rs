@@ -36,8 +36,8 @@
 //! # What is derived
 //!
 //! The peaks of the log's tree are stored with every 256th event, those of a tenant's with every 64th of its events; the rest
-//! is computed from the `hash` of the events since. Tiles are written after the batch that completes them, and computed from
-//! hashes where they are missing, so they can be lost. Nothing else is kept that an event could contradict: head and tenant
+//! is computed from the `hash` of the events since. Tiles are written some batches after they are complete, several at once, and
+//! computed from hashes where they are missing, so they can be lost. Nothing else is kept that an event could contradict: head and tenant
 //! heads are the highest `_id` and the highest `tenant.seq`.
 //!
 //! # Leaving hot storage
@@ -84,6 +84,7 @@ mod retention;
 mod streams;
 mod tiles;
 mod transfer;
+mod turns;
 mod value;
 
 use std::future::Future;
@@ -105,6 +106,9 @@ pub use indexes::IndexReport;
 
 /// The most appends that are meant to wait; for the gauge only.
 const QUEUE: usize = 256;
+
+/// How long closing waits for what need not be written.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How a database is opened. The default is right for a service.
 #[derive(Debug, Clone)]
@@ -140,6 +144,7 @@ pub struct MongoStore {
     concern: Document,
     /// Whether there are receipts of a log that was begun elsewhere.
     adopted: AtomicBool,
+    turns: turns::Turns,
     streams: streams::Streams,
     /// Appends take turns, in the order in which they came.
     side: Mutex<Side>,
@@ -242,6 +247,9 @@ impl Store for MongoStore {
     }
 
     async fn close(&self) {
+        let tiles = std::mem::take(&mut self.side.lock().await.tiles);
+        // They are computed where they are missing.
+        drop(tokio::time::timeout(FAREWELL, self.put_tiles(tiles)).await);
         if !self.closed.swap(true, Ordering::AcqRel) {
             self.client.clone().shutdown().immediate(true).await;
         }

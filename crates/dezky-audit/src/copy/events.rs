@@ -121,6 +121,7 @@ fn event(stored: &Stored, due: u64, preimage: &mut Vec<u8>) -> Option<NewEvent> 
             source: Source::new(checked.source).ok()?,
             external_id: ExternalId::new(&*id).ok()?,
             content_mac: None,
+            stands_alone: false,
         }),
     };
     let tenant = match checked.tenant {

@@ -100,8 +100,11 @@ impl Batch {
             let Some(job) = job.as_mut().filter(|job| job.screened && !job.linked) else { continue };
             job.linked = true;
             let unanswered = job.answers.iter().zip(&job.unit.entries).enumerate().filter(|(_, (answer, _))| answer.is_none());
+            let mut first = true;
             for (nth, (_, entry)) in unanswered {
-                chain.push(origin, Place { job: at, entry: nth }, entry, entry.prepared.tenant().and_then(&stream))?;
+                let place = Place { job: at, entry: nth };
+                chain.push(origin, place, entry, first, entry.prepared.tenant().and_then(&stream))?;
+                first = false;
             }
         }
         self.chain = Some(chain);
@@ -149,7 +152,7 @@ impl Batch {
         counters: &Counters,
     ) -> Result<bool, StoreError> {
         let mut places = self.waiting();
-        places.retain(|place| self.key(*place).is_some() && !self.is_screened(*place));
+        places.retain(|place| !self.is_screened(*place) && self.entry(*place).is_some_and(|entry| entry.key.is_some()));
         // Those to be looked up in front.
         places.sort_by_key(|place| lookup == Lookup::Several && self.is_alone(*place));
         let keys: Vec<_> = places.iter().filter_map(|place| self.key(*place)).collect();

@@ -59,12 +59,13 @@ impl Chain {
         std::mem::take(&mut self.events).into()
     }
 
-    /// Links one more; `stream` is where its tenant's stream ended before this chain.
+    /// Links one more, the `first` of its unit or not; `stream` is where its tenant's stream ended before this chain.
     pub(super) fn push(
         &mut self,
         origin: &Origin,
         place: Place,
         entry: &Entry,
+        first: bool,
         stream: Option<TenantTip>,
     ) -> Result<(), StoreError> {
         let prepared = &entry.prepared;
@@ -92,6 +93,7 @@ impl Chain {
                 source: key.source.clone(),
                 external_id: key.external_id.clone(),
                 content_mac: Some(key.mac),
+                stands_alone: first,
             }),
         });
         self.placed.push(Placed { place, seq, hash });

@@ -138,6 +138,7 @@ pub(crate) async fn rival_append(store: &dyn Store, draft: Draft) -> NewEvent {
         source: draft.source.clone(),
         external_id,
         content_mac: Some(Hash::of(b"another process's content")),
+        stands_alone: false,
     });
     let seq = Seq::new(tip.size + 1).unwrap();
     let link = Link { seq, recorded_at, prev_hash: tip.hash, tenant: tenant.as_ref().map(|(_, seq, hash)| (*seq, *hash)) };

@@ -123,8 +123,12 @@ impl Scribe {
         let seq = Seq::new(self.tip.size + 1).unwrap();
         let draft = sample.draft();
         let content_mac = Some(draft.content_mac(&[7; 32]));
-        let key =
-            draft.external_id.clone().map(|external_id| DedupeKey { source: draft.source.clone(), external_id, content_mac });
+        let key = draft.external_id.clone().map(|external_id| DedupeKey {
+            source: draft.source.clone(),
+            external_id,
+            content_mac,
+            stands_alone: false,
+        });
         let mut salt = [0; 16];
         salt[..8].copy_from_slice(&seq.get().to_be_bytes());
         let prepared = Prepared::new(draft, || Salt::new(salt)).unwrap();

@@ -1,10 +1,11 @@
 //! The one insert that writes history.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use dezky_audit_core::ids::TenantSlug;
 use mongodb::Collection;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{RawDocumentBuf, doc};
 
 use super::MongoStore;
 use super::chain::{Chain, TENANT_MARK};
@@ -18,6 +19,8 @@ use crate::log::{Append, NewEvent, Tip};
 
 /// How often the same documents are sent before the outcome counts as unknown.
 const ATTEMPTS: usize = 4;
+/// So many tiles are written together.
+const TILES_AT_ONCE: usize = 5;
 /// Every so many events the log's peaks are stored.
 const MARK: usize = 256;
 
@@ -26,7 +29,7 @@ const MARK: usize = 256;
 pub(super) struct Side {
     /// True as long as the log ends at its tip: another process may have written meanwhile.
     pub(super) chain: Option<Chain>,
-    /// Tiles of events that are in; written beside the next batch.
+    /// Tiles of events that are in; written beside a batch once they are some, for each write takes the server a sync.
     pub(super) tiles: Pending,
 }
 
@@ -37,12 +40,19 @@ struct Before {
 }
 
 impl MongoStore {
-    /// Appends a checked batch.
-    pub(super) async fn append_to(&self, side: &mut Side, expected: Tip, batch: &[NewEvent]) -> Result<Append, StoreError> {
+    /// Appends a checked batch; `at_once` where the head is probably still the one that this handle knows.
+    pub(super) async fn append_to(
+        &self,
+        side: &mut Side,
+        expected: Tip,
+        batch: &[NewEvent],
+        at_once: bool,
+    ) -> Result<Append, StoreError> {
         self.alive()?;
-        // Of a head that this handle knows, the unique `_id` says at once whether it still is the head.
+        // Of a head that this handle knows, the unique `_id` says whether it still is the head.
         // At the beginning it does not: the log may have been begun elsewhere since.
-        let known = side.chain.take_if(|chain| !batch.is_empty() && expected.size > 0 && chain.trunk.tip() == expected);
+        let trusted = at_once && !batch.is_empty() && expected.size > 0;
+        let known = side.chain.take_if(|chain| trusted && chain.trunk.tip() == expected);
         let mut chain = match known {
             Some(chain) => chain,
             None => self.caught_up(side).await?,
@@ -53,7 +63,11 @@ impl MongoStore {
             // What a majority has of it.
             let behind = usize::try_from(tip.size.saturating_sub(expected.size)).unwrap_or(usize::MAX).min(batch.len());
             let own = if self.own(&batch[..behind.min(1)]).await? == 0 { 0 } else { self.own(&batch[..behind]).await? };
-            return Ok(if own == 0 { Append::Conflict } else { Append::Appended { n: own } });
+            if own > 0 {
+                return Ok(Append::Appended { n: own });
+            }
+            self.turns.lost(Instant::now());
+            return Ok(Append::Conflict);
         }
         if batch.is_empty() {
             side.chain = Some(chain);
@@ -78,7 +92,7 @@ impl MongoStore {
                 return Ok(Append::Conflict);
             }
         };
-        let pending = std::mem::take(&mut side.tiles);
+        let pending = if side.tiles.len() < TILES_AT_ONCE { Pending::new() } else { std::mem::take(&mut side.tiles) };
         let (done, ()) = tokio::join!(self.insert_all(&documents, batch), self.put_tiles(pending));
         let done = match done {
             Ok(done) => done,
@@ -89,18 +103,20 @@ impl MongoStore {
         };
         match done {
             Append::Appended { n } if n == batch.len() => {
-                side.tiles = tiles;
+                self.turns.won(Instant::now());
+                side.tiles.extend(tiles);
                 side.chain = Some(chain);
                 Ok(Append::Appended { n })
             }
             Append::Appended { n: 0 } | Append::Conflict => {
+                self.turns.lost(Instant::now());
                 side.chain = Some(before.restored(chain));
                 Ok(Append::Conflict)
             }
             Append::Appended { n } => {
                 let mut chain = before.restored(chain);
                 let (_, tiles) = grow(&mut chain, &batch[..n])?;
-                side.tiles = tiles;
+                side.tiles.extend(tiles);
                 side.chain = Some(chain);
                 Ok(Append::Appended { n })
             }
@@ -109,8 +125,8 @@ impl MongoStore {
     }
 
     /// Sends the documents until it is known what became of them.
-    async fn insert_all(&self, documents: &[Document], batch: &[NewEvent]) -> Result<Append, StoreError> {
-        let events: Collection<Document> = self.primary.collection("event");
+    async fn insert_all(&self, documents: &[RawDocumentBuf], batch: &[NewEvent]) -> Result<Append, StoreError> {
+        let events: Collection<RawDocumentBuf> = self.primary.collection("event");
         let (mut from, mut doubt) = (0, false);
         for _ in 0..ATTEMPTS {
             let insert = async { events.insert_many(&documents[from..]).ordered(true).await.map(drop) };
@@ -154,7 +170,7 @@ impl MongoStore {
         let local = mongodb::options::ReadConcern::local();
         let mut found = self.all(events.find(there).projection(doc! { "hash": 1 }).read_concern(local)).await?;
         found.sort_by_key(|document| number(document, "_id").unwrap_or_default());
-        let same = |(document, event): &(&mongodb::bson::RawDocumentBuf, &NewEvent)| {
+        let same = |(document, event): &(&RawDocumentBuf, &NewEvent)| {
             number(document, "_id").is_ok_and(|seq| seq == event.seq.get())
                 && optional_hash(document, "hash").is_some_and(|hash| hash == event.hash)
         };
@@ -185,7 +201,7 @@ impl Before {
 }
 
 /// Adds a batch to the chain; its documents, with the peaks that are stored with some, and the tiles that it completes.
-fn grow(chain: &mut Chain, batch: &[NewEvent]) -> Result<(Vec<Document>, Pending), StoreError> {
+fn grow(chain: &mut Chain, batch: &[NewEvent]) -> Result<(Vec<RawDocumentBuf>, Pending), StoreError> {
     let mut documents = Vec::with_capacity(batch.len());
     let mut pending = Pending::new();
     let mut rest = batch;

@@ -1,18 +1,19 @@
 //! Where the log ends, as this process knows it: caught up from where it was, or read anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::{Seq, TenantSlug};
 use dezky_audit_core::merkle::Frontier;
 use dezky_audit_core::merkle::tile::{entries_at, partial_width};
 use dezky_audit_core::time::Timestamp;
+use futures_util::future::try_join_all;
 use mongodb::bson::{RawDocument, doc};
 
 use super::MongoStore;
 use super::append::Side;
 use super::document::place;
-use super::indexes::STREAM;
 use super::value::{hash, hashes, integer, member, number, part, positions, seq};
 use crate::batch::{Branch, Trunk, grow_branches};
 use crate::error::StoreError;
@@ -20,8 +21,10 @@ use crate::log::{Head, NewEvent, TenantHead, Tip};
 
 /// The most tenants whose streams are kept in memory.
 const MAX_BRANCHES: usize = 4_096;
-/// How many places behind the known end are looked at one by one; further on the index is walked.
-const WINDOW: u64 = 64;
+/// How many places behind the known end are looked at, one by one; whoever is further behind begins anew.
+const WINDOWS: [u64; 3] = [64, 512, 4_096];
+/// Questions that are asked beside each other.
+const AT_ONCE: usize = 8;
 /// Every so many events of a tenant its peaks are stored.
 pub(super) const TENANT_MARK: u64 = 64;
 
@@ -52,22 +55,29 @@ impl MongoStore {
             return Ok(false);
         }
         let events = self.events()?;
-        let members = doc! { "hash": 1, "tenant": 1 };
-        let near = doc! { "_id": { "$in": positions(tip.size..=tip.size + WINDOW) } };
-        let mut near = self.all(events.find(near).projection(members.clone())).await?;
-        near.sort_by_key(|document| number(document, "_id").unwrap_or_default());
-        let mut next = near.iter().map(|document| link(document)).collect::<Result<Vec<_>, _>>()?;
-        if !next.first().is_some_and(|event| event.seq.get() == tip.size && event.hash == tip.hash) {
+        let (mut next, mut from) = (Vec::new(), tip.size);
+        for window in WINDOWS {
+            let places = doc! { "_id": { "$in": positions(from..=from + window) } };
+            let mut found = self.all(events.find(places).projection(doc! { "hash": 1, "tenant": 1 })).await?;
+            found.sort_by_key(|document| number(document, "_id").unwrap_or_default());
+            for document in &found {
+                next.push(link(document)?);
+            }
+            from += window + 1;
+            if found.len() as u64 <= window {
+                break;
+            }
+        }
+        let adjoins = |first: &NewEvent| first.seq.get() == tip.size && first.hash == tip.hash;
+        if !next.first().is_some_and(adjoins) || next.last().is_some_and(|last| last.seq.get() + 1 == from) {
             return Ok(false);
         }
-        next.retain(|event| event.seq.get() > tip.size);
-        if next.len() as u64 == WINDOW {
-            let behind = doc! { "_id": { "$gt": integer(tip.size) } };
-            let far = self.all(events.find(behind).sort(doc! { "_id": 1 }).projection(members)).await?;
-            next = far.iter().map(|document| link(document)).collect::<Result<Vec<_>, _>>()?;
-        }
+        next.remove(0);
         let adjacent = next.iter().zip(tip.size + 1..).take_while(|(event, due)| event.seq.get() == *due).count();
         next.truncate(adjacent);
+        if !next.is_empty() {
+            self.turns.others(Instant::now());
+        }
         chain.trunk.grow(&next)?;
         let known: Vec<NewEvent> = next
             .into_iter()
@@ -164,9 +174,11 @@ impl MongoStore {
             chain.branches.clear();
         }
         let Tip { size, .. } = chain.trunk.tip();
-        for slug in tenants {
-            if !chain.branches.contains_key(slug) {
-                let head = self.read_tenant_head(slug, size).await?;
+        let missing: BTreeSet<&TenantSlug> = tenants.filter(|slug| !chain.branches.contains_key(*slug)).collect();
+        let missing: Vec<TenantSlug> = missing.into_iter().cloned().collect();
+        for some in missing.chunks(AT_ONCE) {
+            let heads = try_join_all(some.iter().map(|slug| self.read_tenant_head(slug, size))).await?;
+            for (slug, head) in some.iter().zip(heads) {
                 chain.branches.insert(slug.clone(), Branch::load(head)?);
             }
         }
@@ -177,15 +189,12 @@ impl MongoStore {
     pub(super) async fn read_tenant_head(&self, slug: &TenantSlug, size: u64) -> Result<Option<TenantHead>, StoreError> {
         let events = self.events()?;
         let own = doc! { "tenant.slug": slug.as_str(), "_id": { "$lte": integer(size) } };
-        let members = doc! { "hash": 1, "tenant": 1 };
-        let newest = events.find(own.clone()).hint(hint(STREAM)).sort(doc! { "tenant.seq": -1 }).projection(members.clone());
-        let Some(last) = self.first(newest).await? else { return self.adopted_head(slug).await };
+        let newest = events.find(own).sort(doc! { "tenant.seq": -1 }).projection(doc! { "hash": 1, "tenant": 1 });
+        // Among so many is the newest that has the stream's peaks with it.
+        let mut since = self.all(newest.limit(TENANT_MARK.cast_signed())).await?;
+        since.reverse();
+        let Some(last) = since.last().cloned() else { return self.adopted_head(slug).await };
         let at = stream_seq(&last)?;
-        let from = at / TENANT_MARK * TENANT_MARK;
-        let mut recent = own;
-        recent.insert("tenant.seq", doc! { "$gte": integer(from), "$lte": integer(at) });
-        let mut since =
-            self.all(events.find(recent).hint(hint(STREAM)).sort(doc! { "tenant.seq": 1 }).projection(members)).await?;
         let damaged = || StoreError::corrupt(format!("the stream of tenant '{slug}' before its event {at}"));
         let marked =
             since.iter().rposition(|event| part(event, "tenant").is_some_and(|tenant| member(tenant, "peaks").is_some()));
@@ -196,9 +205,7 @@ impl MongoStore {
                 since.drain(..=marked);
                 Frontier::from_peaks(mark, peaks).map_err(|_| damaged())?
             }
-            None if from == 0 && since.first().is_some_and(|first| stream_seq(first).is_ok_and(|seq| seq == 1)) => {
-                Frontier::new()
-            }
+            None if since.first().is_some_and(|first| stream_seq(first).is_ok_and(|seq| seq == 1)) => Frontier::new(),
             None => {
                 let adopted = self.adopted_head(slug).await?.ok_or_else(damaged)?;
                 since.retain(|document| stream_seq(document).is_ok_and(|seq| seq > adopted.tenant_seq));

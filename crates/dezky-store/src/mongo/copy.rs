@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use mongodb::bson::doc;
+use mongodb::bson::{RawDocumentBuf, doc};
 
 use super::MongoStore;
 use super::document::differences;
@@ -11,17 +11,38 @@ use super::retention::replacement;
 use super::value::{integer, member};
 use crate::copy::{Checked, SearchCopy};
 use crate::error::StoreError;
-use crate::log::{EventLog, ReadLimit};
+use crate::log::{EventLog, ReadLimit, Stored};
+
+/// Events that are compared while the next are on their way.
+const COMPARED_AT_ONCE: usize = 250;
+
+fn compared(events: Vec<(Stored, RawDocumentBuf)>) -> Vec<Checked> {
+    let compared = events.into_iter().map(|(stored, document)| {
+        let differences = differences(&document, &stored);
+        Checked { seq: stored.seq, line: stored.line, differences }
+    });
+    compared.collect()
+}
 
 #[async_trait]
 impl SearchCopy for MongoStore {
     async fn check(&self, range: RangeInclusive<u64>, limit: ReadLimit) -> Result<Vec<Checked>, StoreError> {
-        let mut checked = Vec::new();
+        let (mut comparing, mut next) = (Vec::new(), Vec::new());
         self.walk(&range, limit, |stored, document| {
-            let differences = differences(document, &stored);
-            checked.push(Checked { seq: stored.seq, line: stored.line, differences });
+            next.push((stored, document.to_owned()));
+            if next.len() == COMPARED_AT_ONCE {
+                let some = std::mem::take(&mut next);
+                comparing.push(tokio::task::spawn_blocking(move || compared(some)));
+            }
         })
         .await?;
+        let rest = compared(next);
+        let mut checked = Vec::with_capacity(comparing.len() * COMPARED_AT_ONCE + rest.len());
+        for some in comparing {
+            let stopped = |_| StoreError::Unavailable { what: "it was closed", source: None };
+            checked.extend(some.await.map_err(stopped)?);
+        }
+        checked.extend(rest);
         Ok(checked)
     }
 

@@ -6,13 +6,15 @@
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::{ExternalId, Seq, Source, TenantSlug};
 use dezky_audit_core::time::Timestamp;
-use mongodb::bson::{Document, RawBsonRef, RawDocument, doc};
+use mongodb::bson::raw::{CStr, cstr};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Bson, Document, RawBinaryRef, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::value::{blob, bytes, damaged, date, integer, joined, member, number, optional_hash, optional_time, part, text};
+use super::value::{bytes, damaged, date, integer, joined, member, number, optional_hash, optional_time, part, text};
 use crate::copy::Difference;
 use crate::error::StoreError;
 use crate::log::{DedupeKey, NewEvent, Receipt, Stored, TenantPlace};
-use crate::projection::{Column, SearchRow, fold};
+use crate::projection::{Column, SearchRow, fold_into};
 
 /// Peaks that are stored with an event.
 #[derive(Debug, Default, Clone)]
@@ -24,49 +26,73 @@ pub(super) struct Marks {
 }
 
 /// The document of a new event.
-pub(super) fn encode(event: &NewEvent, marks: &Marks) -> Document {
-    let mut document = doc! { "_id": integer(event.seq.get()) };
-    document.extend(copy(&SearchRow::derive(event.seq.get(), &event.line)));
-    document.insert("recorded_at", date(event.recorded_at));
-    document.insert("hash", blob(*event.hash.as_bytes()));
+pub(super) fn encode(event: &NewEvent, marks: &Marks) -> RawDocumentBuf {
+    let mut document = RawDocumentBuf::new();
+    document.append(cstr!("_id"), integer(event.seq.get()));
+    each_copied(&SearchRow::derive(event.seq.get(), &event.line), |name, value| {
+        // No name of ours has a NUL in it.
+        if let Ok(name) = <&CStr>::try_from(name) {
+            document.append(name, value);
+        }
+    });
+    document.append(cstr!("recorded_at"), date(event.recorded_at));
+    document.append(cstr!("hash"), generic(event.hash.as_bytes()));
     if let Some(key) = &event.key {
-        document.insert("key", encode_key(key));
+        document.append(cstr!("key"), encode_key(key));
     }
     if let Some(place) = &event.tenant {
-        let mut tenant = doc! { "slug": place.slug.as_str(), "seq": integer(place.tenant_seq) };
+        let mut tenant = RawDocumentBuf::new();
+        tenant.append(cstr!("slug"), place.slug.as_str());
+        tenant.append(cstr!("seq"), integer(place.tenant_seq));
         if let Some(peaks) = &marks.tenant_peaks {
-            tenant.insert("peaks", joined(peaks));
+            tenant.append(cstr!("peaks"), joined(peaks));
         }
-        document.insert("tenant", tenant);
+        document.append(cstr!("tenant"), tenant);
     }
     if let Some(peaks) = &marks.peaks {
-        document.insert("peaks", joined(peaks));
+        document.append(cstr!("peaks"), joined(peaks));
     }
-    document.insert("line", blob(event.line.as_slice()));
+    document.append(cstr!("line"), generic(&event.line));
     document
 }
 
-fn encode_key(key: &DedupeKey) -> Document {
-    let mut encoded = doc! { "source": key.source.as_str(), "external_id": key.external_id.as_str() };
+fn encode_key(key: &DedupeKey) -> RawDocumentBuf {
+    let mut encoded = RawDocumentBuf::new();
+    encoded.append(cstr!("source"), key.source.as_str());
+    encoded.append(cstr!("external_id"), key.external_id.as_str());
     if let Some(mac) = &key.content_mac {
-        encoded.insert("mac", blob(*mac.as_bytes()));
+        encoded.append(cstr!("mac"), generic(mac.as_bytes()));
     }
     encoded
 }
 
-/// The search copy: one member for each column that has a value, and the folded texts in one.
+const fn generic(bytes: &[u8]) -> RawBinaryRef<'_> {
+    RawBinaryRef { subtype: BinarySubtype::Generic, bytes }
+}
+
+/// The search copy, to replace one.
 pub(super) fn copy(row: &SearchRow) -> Document {
-    let mut copy = doc! { "at": date(row.at) };
+    let mut copy = Document::new();
+    each_copied(row, |name, value| {
+        if let Ok(value) = Bson::try_from(value) {
+            copy.insert(name, value);
+        }
+    });
+    copy
+}
+
+/// The search copy: one member for each column that has a value, and the folded texts in one.
+fn each_copied(row: &SearchRow, mut put: impl FnMut(&'static str, RawBsonRef<'_>)) {
+    put("at", RawBsonRef::DateTime(date(row.at)));
     for column in Column::ALL {
         if let Some(value) = row.get(column) {
-            copy.insert(column.as_str(), value);
+            put(column.as_str(), RawBsonRef::String(value));
         }
     }
     let texts = folded(row);
     if !texts.is_empty() {
-        copy.insert("text", texts);
+        put("text", RawBsonRef::String(&texts));
     }
-    copy
 }
 
 /// The members that go when an event leaves hot storage, or are replaced when its line is.
@@ -75,8 +101,14 @@ pub(super) fn copied_members() -> impl Iterator<Item = &'static str> {
 }
 
 fn folded(row: &SearchRow) -> String {
-    let texts: Vec<String> = Column::TEXT.iter().filter_map(|column| row.get(*column)).map(fold).collect();
-    texts.join("\n")
+    let mut texts = String::new();
+    for text in Column::TEXT.iter().filter_map(|column| row.get(*column)) {
+        if !texts.is_empty() {
+            texts.push('\n');
+        }
+        fold_into(text, |character| texts.push(character));
+    }
+    texts
 }
 
 /// What the search copy says. A member of another type than ours gives its text, so that the check can name it.
@@ -96,6 +128,9 @@ fn shown(document: &RawDocument, key: &str) -> Option<Box<str>> {
 /// How the search copy differs from what the line says.
 pub(super) fn differences(document: &RawDocument, stored: &Stored) -> Vec<Difference> {
     let derived = SearchRow::derive(stored.seq, &stored.line);
+    if is_copy_of(document, &derived) {
+        return Vec::new();
+    }
     let mut differences = derived.differences(&row(document, stored.seq));
     let (expected, actual) = (folded(&derived), shown(document, "text").unwrap_or_default());
     if expected != *actual {
@@ -105,6 +140,33 @@ pub(super) fn differences(document: &RawDocument, stored: &Stored) -> Vec<Differ
         differences.push(Difference { column: "at", expected: derived.at.to_string(), actual: String::new() });
     }
     differences
+}
+
+/// Whether the document has this copy exactly, seen in one pass, as nearly all of a log's have.
+fn is_copy_of(document: &RawDocument, row: &SearchRow) -> bool {
+    let (mut at, mut text, mut columns) = (None, None, [None; Column::ALL.len()]);
+    for member in document {
+        let Ok((key, value)) = member else { return false };
+        let key = key.as_str();
+        let (place, value) = match Column::ALL.into_iter().find(|column| column.as_str() == key) {
+            Some(column) => (&mut columns[column as usize], value.as_str()),
+            None if key == "text" => (&mut text, value.as_str()),
+            None if key == "at" => {
+                if at.replace(value).is_some() {
+                    return false;
+                }
+                continue;
+            }
+            None => continue,
+        };
+        // Of another type, or there twice.
+        if value.is_none() || std::mem::replace(place, value).is_some() {
+            return false;
+        }
+    }
+    at == Some(RawBsonRef::DateTime(date(row.at)))
+        && text.unwrap_or_default() == folded(row)
+        && Column::ALL.iter().all(|column| columns[*column as usize] == row.get(*column))
 }
 
 /// The event, as long as it is hot. A line that is neither bytes nor text is shown as the text of what it is.

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use dezky_audit_core::ids::{ExternalId, Origin, Source, TenantSlug};
+use futures_util::future::try_join_all;
 use mongodb::bson::{Document, doc};
 
 use super::MongoStore;
@@ -14,6 +16,9 @@ use super::document::receipt;
 use crate::batch::check;
 use crate::error::StoreError;
 use crate::log::{Append, EventLog, Head, MAX_SEEN_KEYS, NewEvent, ReadLimit, Receipt, Stored, TenantHead, Tip};
+
+/// Keys of one source that one question asks for.
+const AT_ONCE: usize = 1_000;
 
 #[async_trait]
 impl EventLog for MongoStore {
@@ -56,8 +61,12 @@ impl EventLog for MongoStore {
         check(expected, &batch)?;
         self.alive()?;
         let _waiting = Waiting::begin(&self.waiting);
+        let pause = self.turns.pause(Instant::now());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let mut side = self.side.lock().await;
-        self.append_to(&mut side, expected, &batch).await
+        self.append_to(&mut side, expected, &batch, pause.is_zero()).await
     }
 
     async fn read(&self, range: RangeInclusive<u64>, limit: ReadLimit) -> Result<Vec<Stored>, StoreError> {
@@ -71,15 +80,15 @@ impl EventLog for MongoStore {
             return Err(StoreError::refused(format!("at most {MAX_SEEN_KEYS} keys at once")));
         }
         let events = self.events()?;
+        let by_source = by_source(keys.iter().map(|(source, id)| (source, id)));
+        let questions = by_source.iter().flat_map(|(source, ids)| ids.chunks(AT_ONCE).map(|ids| keyed(source, ids)));
+        let receipts = questions.map(|question| {
+            let found = events.find(question).projection(doc! { "hash": 1, "key": 1 });
+            async { self.all(found).await?.iter().map(|found| receipt(found)).collect::<Result<Vec<_>, _>>() }
+        });
         let mut known: HashMap<(Source, ExternalId), Receipt> = HashMap::new();
-        for (source, ids) in by_source(keys.iter().map(|(source, id)| (source, id))) {
-            for ids in ids.chunks(1_000) {
-                let members = doc! { "hash": 1, "key": 1 };
-                for document in self.all(events.find(keyed(source, ids)).projection(members)).await? {
-                    let (source, id, receipt) = receipt(&document)?;
-                    known.insert((source, id), receipt);
-                }
-            }
+        for (source, id, receipt) in try_join_all(receipts).await?.into_iter().flatten() {
+            known.insert((source, id), receipt);
         }
         if known.len() < keys.len() {
             known.extend(self.adopted_receipts(keys).await?);

@@ -1,4 +1,4 @@
-//! Tiles: stored where a batch has completed one, computed from the hashes of events where not.
+//! Tiles: stored a while after they are complete, computed from the hashes of events where not.
 
 use std::collections::BTreeMap;
 use std::future::Future;

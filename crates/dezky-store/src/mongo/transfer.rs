@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::{ExternalId, Source, TenantSlug};
 use dezky_audit_core::merkle::tile::{entries_at, partial_width};
+use futures_util::future::try_join_all;
 use mongodb::bson::{Document, RawDocument, doc};
 
 use super::MongoStore;
@@ -170,24 +171,20 @@ impl MongoStore {
         Ok(())
     }
 
-    /// Whether a key of the batch is known already. Of a single event the unique index says so itself.
+    /// Whether a key of the batch is known already. Of one that stands alone, or is the first, the unique index says so itself;
+    /// receipts of a log that was begun elsewhere are in no index of the events.
     pub(super) async fn knows_keys(&self, batch: &[NewEvent]) -> Result<bool, StoreError> {
         let adopted = self.adopted.load(Ordering::Acquire);
-        if batch.len() == 1 && !adopted {
-            return Ok(false);
-        }
+        let keys = batch.iter().enumerate().filter_map(|(nth, event)| Some((nth, event.key.as_ref()?)));
+        let asked = keys.filter(|(nth, key)| adopted || (*nth > 0 && !key.stands_alone));
+        let by_source = by_source(asked.map(|(_, key)| (&key.source, &key.external_id)));
         let events = self.events()?;
-        let keys = batch.iter().filter_map(|event| event.key.as_ref());
-        for (source, ids) in by_source(keys.map(|key| (&key.source, &key.external_id))) {
-            for ids in ids.chunks(SLICE) {
-                if self.first(events.find(keyed(source, ids)).projection(doc! { "_id": 1 })).await?.is_some()
-                    || !self.adopted_receipts_of(source, ids).await?.is_empty()
-                {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        let questions = by_source.iter().flat_map(|(source, ids)| ids.chunks(SLICE).map(move |ids| (*source, ids)));
+        let known = questions.map(async |(source, ids)| {
+            let found = self.first(events.find(keyed(source, ids)).projection(doc! { "_id": 1 })).await?;
+            Ok::<_, StoreError>(found.is_some() || !self.adopted_receipts_of(source, ids).await?.is_empty())
+        });
+        Ok(try_join_all(known).await?.contains(&true))
     }
 
     pub(super) async fn adopted_receipts(
