@@ -7,7 +7,7 @@ mod manifest;
 mod name;
 mod plan;
 
-pub use batch::{BatchReader, BatchWriter, MAX_UNPACKED, ReadBatch, WrittenBatch};
+pub use batch::{BatchReader, BatchWriter, MAX_UNPACKED, ReadBatch, UnpackedBatch, WrittenBatch};
 pub use manifest::{EventsObject, MAX_MANIFEST, Manifest, ManifestError, ManifestSignature, ManifestVerdict};
 pub use name::{ObjectKind, ObjectName};
 pub use plan::{Plan, PlannedBatch};

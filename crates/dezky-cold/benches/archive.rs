@@ -2,7 +2,7 @@
 //!
 //! Each round records EVENTS (1,000,000) sample events, reads their rows and packs them with the same library and level into
 //! one file, and then archives all of them: cut, put, read back, verified, recorded. Deleting them from hot storage is measured
-//! beside it, and then a page that reads on in the archive.
+//! beside it, and then pages that read on in the archive.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for the terminal that may stop at any error")]
 
@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dezky_audit::{AuditLog, Config, Query, Reason, Scope, SystemClock, World};
-use dezky_cold::{ArchiveConfig, Archiver, BatchDocument, FolderDepot, Timeline, TimelineConfig};
+use dezky_audit_core::event::{PartText, Resource};
+use dezky_audit_core::time::Timestamp;
+use dezky_cold::{ArchiveConfig, Archiver, BatchDocument, FolderDepot, Listed, Timeline, TimelineConfig};
 use dezky_store::Identity;
 use dezky_store::sqlite::{SqliteOptions, SqliteStore};
 use dezky_testkit::sample::Sampler;
@@ -22,6 +24,9 @@ use flate2::write::GzEncoder;
 use rusqlite::Connection;
 
 const CALL: usize = 5_000;
+/// What one event in each [`RARE_EVERY`] calls is about, so that every batch has at least one.
+const RARE: &str = "rare-resource";
+const RARE_EVERY: usize = 3;
 
 #[tokio::main]
 async fn main() {
@@ -55,11 +60,15 @@ async fn record(folder: &Path, events: usize) -> AuditLog {
     let store = SqliteStore::open(folder.join("audit.db"), identity, SqliteOptions::default()).await.unwrap();
     let log = AuditLog::open(Config::in_dir(folder), Arc::new(store), World::system()).await.unwrap();
     let mut sampler = Sampler::new(7);
-    let mut left = events;
+    let (mut left, mut calls) = (events, 0);
     while left > 0 {
         let call = left.min(CALL);
-        log.record_batch((0..call).map(|_| sampler.draft()).collect()).await.unwrap();
-        left -= call;
+        let mut drafts: Vec<_> = (0..call).map(|_| sampler.draft()).collect();
+        if calls % RARE_EVERY == 0 {
+            drafts[call / 2].resource = Some(Resource { id: Some(PartText::new(RARE).unwrap()), name: None });
+        }
+        log.record_batch(drafts).await.unwrap();
+        (left, calls) = (left - call, calls + 1);
     }
     log.checkpoint(Reason::Manual).await.unwrap();
     log.store().settle().await.unwrap();
@@ -82,22 +91,32 @@ fn pack(folder: &Path) -> Duration {
     begun.elapsed()
 }
 
-/// Times a page that needs the last three batches, none of which is open: a question that nothing in them answers.
+/// Times pages that need the last three batches whole, first from the depot and then from what was unpacked: a resource that few
+/// events are about, and a text that nothing in them says.
 async fn page(log: &AuditLog, folder: &Path) {
     let size = log.store().head().await.unwrap().size;
     let records = log.store().batches(1..=size, 10_000).await.unwrap();
     let batches: Vec<_> = records.iter().filter_map(BatchDocument::read).collect();
-    let since = batches.iter().rev().take(3).map(|batch| batch.min_at).min().unwrap();
-    let needed = batches.iter().filter(|batch| batch.max_at >= since).count();
-    let depot = FolderDepot::open(folder.join("archive")).await.unwrap();
-    let config = TimelineConfig { scratch: folder.to_owned(), cache_bytes: 512 << 20 };
-    let timeline = Timeline::new(log.clone(), Arc::new(depot), config);
-    let query = Query::parse([("q", "nobody says this".to_owned()), ("since", since.to_string())]).unwrap();
-    for state in ["closed", "open"] {
-        let begun = Instant::now();
-        let listed = timeline.page(&Scope::All, &query).await.unwrap();
-        let (took, whole) = (begun.elapsed().as_millis(), listed.page.next.is_none());
-        println!("a page over {needed} batches, {state}: {took} ms (to stay below, for three: 500), to the end: {whole}");
+    // Behind everything that the batches before them have.
+    let before = batches.iter().rev().skip(3).map(|batch| batch.max_at.unix_ms() + 1).max();
+    let since = Timestamp::from_unix_ms(before.unwrap_or_default()).unwrap();
+    let needed: Vec<_> = batches.iter().filter(|batch| batch.max_at >= since).collect();
+    let (events, bytes) = needed.iter().fold((0, 0), |(n, b), batch| (n + batch.event_count, b + batch.bytes_uncompressed));
+    println!("{} batches of {events} events, {} MiB unpacked:", needed.len(), bytes >> 20);
+    let questions = [("resourceId", RARE), ("q", "nobody says this")];
+    for (name, value) in questions {
+        // A timeline of its own: nothing is unpacked yet.
+        let depot = FolderDepot::open(folder.join("archive")).await.unwrap();
+        let config = TimelineConfig { scratch: folder.to_owned(), cache_bytes: 512 << 20 };
+        let timeline = Timeline::new(log.clone(), Arc::new(depot), config);
+        let query = Query::parse([(name, value.to_owned()), ("since", since.to_string())]).unwrap();
+        for state in ["closed", "open"] {
+            let begun = Instant::now();
+            let Listed { page, .. } = timeline.page(&Scope::All, &query).await.unwrap();
+            let (took, found, whole) = (begun.elapsed().as_millis(), page.events.len(), page.next.is_none());
+            let looked = page.visited;
+            println!("  {name}={value}, {state}: {took} ms (to stay below: 500), {found} found in {looked}, to the end: {whole}");
+        }
     }
 }
 

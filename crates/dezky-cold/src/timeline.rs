@@ -10,10 +10,14 @@
 //! * Lists stop after a while, with a cursor that goes on. Where the depot does not answer, what lies before the
 //!   archived events is still listed, and the answer says so.
 //! * Memory does not grow with the log: opened batches lie unpacked in temporary files without names, as many as the cache may hold.
+//!   Each takes 20 bytes an event, a search of one a block of lines (1 MiB, or one line) and what it found, and unpacking one, of
+//!   which three go on at once, its buffers of half a MiB.
 
+mod cache;
 mod export;
 mod merge;
 mod shelf;
+mod sieve;
 mod volume;
 
 use std::io;
@@ -28,9 +32,10 @@ use dezky_store::{Filter, Store};
 
 use crate::depot::{Depot, DepotError};
 use crate::document::BatchDocument;
+use cache::Cache;
 use merge::Merge;
 use shelf::{Entry, Shelf};
-use volume::{Cache, Volume};
+use volume::Volume;
 
 pub use export::TimelineExport;
 pub(crate) use shelf::Totals;
@@ -132,7 +137,7 @@ impl Timeline {
             if !self.may_match(entry, scope, &query.filter).await? {
                 continue;
             }
-            if !query.filter.clauses().is_empty() {
+            if *scope != Scope::All || !query.filter.clauses().is_empty() {
                 self.open_ahead(&waiting, &merge, scope, query).await?;
             }
             match self.search(entry, scope, query).await {

@@ -134,6 +134,16 @@ pub struct ReadBatch {
     pub fault: Option<&'static str>,
 }
 
+/// What was unpacked, known by its packed bytes alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpackedBatch {
+    pub bytes: u64,
+    pub gzip_bytes: u64,
+    pub gzip_sha256: Hash,
+    /// What is wrong with the gzip member, if anything.
+    pub fault: Option<&'static str>,
+}
+
 /// Reads an events object line by line.
 pub struct BatchReader;
 
@@ -144,38 +154,51 @@ impl BatchReader {
     ///
     /// # Errors
     /// When `object` cannot be read.
-    pub fn read(mut object: impl Read, mut line: impl FnMut(&[u8]), rest: impl FnOnce(&[u8])) -> io::Result<ReadBatch> {
-        let mut member = Member::default();
+    pub fn read(object: impl Read, mut line: impl FnMut(&[u8]), rest: impl FnOnce(&[u8])) -> io::Result<ReadBatch> {
         let mut lines = Lines { pending: Vec::new() };
-        let (mut plain, mut packed) = (Sha256::new(), Sha256::new());
-        let (mut bytes, mut gzip_bytes) = (0, 0);
-        let mut input = vec![0; 64 << 10];
-        loop {
-            let length = match object.read(&mut input) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            packed.update(&input[..length]);
-            gzip_bytes += length as u64;
-            member.unpack(&input[..length], |unpacked| {
-                plain.update(unpacked);
-                bytes += unpacked.len() as u64;
-                lines.push(unpacked, &mut line);
-            });
-        }
+        let mut plain = Sha256::new();
+        let unpacked = unpack(object, |chunk| {
+            plain.update(chunk);
+            lines.push(chunk, &mut line);
+        })?;
         if !lines.pending.is_empty() {
             rest(&lines.pending);
         }
-        Ok(ReadBatch {
-            bytes,
-            sha256: Hash::new(plain.finalize().into()),
-            gzip_bytes,
-            gzip_sha256: Hash::new(packed.finalize().into()),
-            fault: member.end(),
-        })
+        let UnpackedBatch { bytes, gzip_bytes, gzip_sha256, fault } = unpacked;
+        Ok(ReadBatch { bytes, sha256: Hash::new(plain.finalize().into()), gzip_bytes, gzip_sha256, fault })
     }
+
+    /// The same for whoever knows the digest of the packed bytes, which vouches for what comes out of them: the lines are not
+    /// hashed again.
+    ///
+    /// # Errors
+    /// When `object` cannot be read.
+    pub fn unpack(object: impl Read, mut line: impl FnMut(&[u8])) -> io::Result<UnpackedBatch> {
+        let mut lines = Lines { pending: Vec::new() };
+        unpack(object, |chunk| lines.push(chunk, &mut line))
+    }
+}
+
+fn unpack(mut object: impl Read, mut chunk: impl FnMut(&[u8])) -> io::Result<UnpackedBatch> {
+    let (mut member, mut packed) = (Member::default(), Sha256::new());
+    let (mut bytes, mut gzip_bytes) = (0, 0);
+    let mut input = vec![0; 64 << 10];
+    loop {
+        let length = match object.read(&mut input) {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        packed.update(&input[..length]);
+        gzip_bytes += length as u64;
+        member.unpack(&input[..length], |unpacked| {
+            bytes += unpacked.len() as u64;
+            chunk(unpacked);
+        });
+    }
+    let gzip_sha256 = Hash::new(packed.finalize().into());
+    Ok(UnpackedBatch { bytes, gzip_bytes, gzip_sha256, fault: member.end() })
 }
 
 /// Cuts a stream into lines.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use dezky_audit::{CheckpointRecord, Export, Stored};
 use dezky_store::ReadLimit;
 
+use super::sieve::Sieve;
 use super::volume::Volume;
 use super::{Timeline, TimelineError, blocking, shelf};
 
-/// What is read from the store at once, and handed out from a batch at once.
+/// What is read from the store at once.
 const CHUNK: ReadLimit = ReadLimit { events: 1_000, bytes: 1 << 20 };
 
 /// A running export: what is archived first, then what is hot. Events that are archived while it runs are read from there.
@@ -96,16 +97,15 @@ impl TimelineExport {
     }
 }
 
-/// About a MiB of a batch's lines, and where to go on.
+/// About a MiB of a batch's lines looked at, those that are wanted, and where to go on.
 fn gather(volume: &Volume, export: &Export, from: u64, last: u64) -> std::io::Result<(Vec<u8>, u64)> {
-    let (mut lines, mut next) = (Vec::new(), from);
-    while next < volume.end() && next <= last && lines.len() < CHUNK.bytes {
-        let stored = Stored { seq: next, line: volume.line(next)? };
-        if export.admits(&stored) {
-            lines.extend_from_slice(&stored.line);
+    let sieve = Sieve::new(export.scope(), export.filter());
+    let mut lines = Vec::new();
+    let next = volume.run(from, last, |seq, line| {
+        if sieve.passes(line) && export.admits(&Stored { seq, line: line.to_vec() }) {
+            lines.extend_from_slice(line);
             lines.push(b'\n');
         }
-        next += 1;
-    }
+    })?;
     Ok((lines, next))
 }
