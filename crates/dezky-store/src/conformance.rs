@@ -46,6 +46,7 @@ macro_rules! conformance_suite {
             another_writer_gets_in_between
             two_writers_leave_no_gap
             a_known_key_is_a_conflict
+            a_known_key_that_stands_alone_stops_at_most_what_follows
             bad_batches_are_refused
             receipts_are_found_by_key
             tenant_heads_follow_their_streams

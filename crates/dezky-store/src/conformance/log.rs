@@ -106,6 +106,27 @@ pub async fn a_known_key_is_a_conflict(fresh: impl AsyncFn() -> Fixture) {
     scribe.append(&*store, &[other]).await;
 }
 
+pub async fn a_known_key_that_stands_alone_stops_at_most_what_follows(fresh: impl AsyncFn() -> Fixture) {
+    let Fixture { store, guard: _guard } = fresh().await;
+    let mut scribe = Scribe::new(&origin());
+    scribe.append(&*store, &[Sample::at(1).keyed("x")]).await;
+    let tip = scribe.tip();
+    let samples = [Sample::at(2).of("acme").keyed("a"), Sample::at(3).of("acme").keyed("x"), Sample::at(4).of("acme")];
+    let mut batch = scribe.clone().seal(&samples).to_vec();
+    for key in batch.iter_mut().filter_map(|event| event.key.as_mut()) {
+        key.stands_alone = true;
+    }
+    let kept = match store.append(tip, Arc::from(batch.clone())).await.unwrap() {
+        Append::Appended { n: 1 } => Tip { size: 2, hash: batch[0].hash },
+        Append::Conflict => tip,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(store.head().await.unwrap().tip(), kept);
+    let acme = store.tenant_head(&TenantSlug::new("acme").unwrap()).await.unwrap();
+    assert_eq!(acme.map_or(0, |head| head.tenant_seq), kept.size - 1);
+    assert_eq!(store.read(1..=10, ReadLimit::default()).await.unwrap().len() as u64, kept.size);
+}
+
 pub async fn bad_batches_are_refused(fresh: impl AsyncFn() -> Fixture) {
     let Fixture { store, guard: _guard } = fresh().await;
     let mut scribe = Scribe::new(&origin());

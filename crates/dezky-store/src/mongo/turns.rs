@@ -108,7 +108,7 @@ mod tests {
         turns.others(start);
         let pauses = pauses(&turns, start, 14_000);
         assert_eq!(pauses[..3], [205, 440, 675]);
-        assert_eq!(pauses.iter().filter(|at| **at > 10_000).count(), 1, "{pauses:?}");
+        assert_eq!(pauses.iter().filter(|at| **at > 10_000).count(), 2, "{pauses:?}");
     }
 
     #[test]
