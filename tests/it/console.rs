@@ -253,6 +253,35 @@ async fn every_page_on_a_desktop_and_a_phone_in_light_and_dark() {
     }
 }
 
+/// All that one view of the timeline fetched, as it came over the wire.
+const FETCHED: &str = "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')] \
+                       .filter((entry) => entry.initiatorType !== 'other').reduce((sum, entry) => sum + entry.encodedBodySize, 0)";
+/// How far things have moved that were on the page already.
+const MOVED: &str = "const seen = new PerformanceObserver(() => {}); seen.observe({type: 'layout-shift', buffered: true}); \
+                     return seen.takeRecords().reduce((sum, entry) => sum + entry.value, 0)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeline_is_light_and_nothing_on_it_moves() {
+    for like in [DESKTOP, PHONE] {
+        on_console(like, |browser, server| async move {
+            first_run(&browser, &server).await;
+            browser.goto(&format!("{}/", server.url)).await;
+            browser.find("#rows tr").await;
+            browser.until("document.readyState === 'complete' && document.querySelector('#histogram')").await;
+            let fetched = browser.run(FETCHED).await.as_u64().unwrap();
+            assert!((20_000..=150_000).contains(&fetched), "{fetched} bytes");
+            // A time that the browser writes anew may be a pixel wider than the server's.
+            let moved = browser.run(MOVED).await.as_f64().unwrap();
+            assert!(moved < 0.01, "{moved}");
+            // That it would be seen.
+            browser.run("document.body.prepend(Object.assign(document.createElement('div'), {style: 'height: 300px'}))").await;
+            browser.until(&format!("(() => {{ {MOVED} > 0.01 }})()")).await;
+            browser
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_and_verifying_need_no_script() {
     on_console(WITHOUT_SCRIPTS, |browser, server| async move {
