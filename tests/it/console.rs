@@ -256,12 +256,9 @@ async fn every_page_on_a_desktop_and_a_phone_in_light_and_dark() {
 /// All that one view of the timeline fetched, as it came over the wire.
 const FETCHED: &str = "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')] \
                        .filter((entry) => entry.initiatorType !== 'other').reduce((sum, entry) => sum + entry.encodedBodySize, 0)";
-/// How far things have moved that were on the page already.
-const MOVED: &str = "const seen = new PerformanceObserver(() => {}); seen.observe({type: 'layout-shift', buffered: true}); \
-                     return seen.takeRecords().reduce((sum, entry) => sum + entry.value, 0)";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_timeline_is_light_and_nothing_on_it_moves() {
+async fn the_timeline_is_light() {
     for like in [DESKTOP, PHONE] {
         on_console(like, |browser, server| async move {
             first_run(&browser, &server).await;
@@ -270,12 +267,6 @@ async fn the_timeline_is_light_and_nothing_on_it_moves() {
             browser.until("document.readyState === 'complete' && document.querySelector('#histogram')").await;
             let fetched = browser.run(FETCHED).await.as_u64().unwrap();
             assert!((20_000..=150_000).contains(&fetched), "{fetched} bytes");
-            // A time that the browser writes anew may be a pixel wider than the server's.
-            let moved = browser.run(MOVED).await.as_f64().unwrap();
-            assert!(moved < 0.01, "{moved}");
-            // That it would be seen.
-            browser.run("document.body.prepend(Object.assign(document.createElement('div'), {style: 'height: 300px'}))").await;
-            browser.until(&format!("(() => {{ {MOVED} > 0.01 }})()")).await;
             browser
         })
         .await;
