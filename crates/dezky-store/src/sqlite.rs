@@ -38,7 +38,7 @@ mod walk;
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -80,6 +80,8 @@ pub struct SqliteStore {
     writer: Arc<Lane<WriteSide>>,
     readers: Lane<Connection>,
     bell: Arc<Bell>,
+    /// Resolves as the thread ends that the bell stops.
+    indexer: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl SqliteStore {
@@ -107,8 +109,8 @@ impl SqliteStore {
         let writer = Arc::new(Lane::start("audit-write", queue, vec![WriteSide::new(connection, options.busy_timeout)])?);
         let readers = Lane::start("audit-read", queue, readers)?;
         let bell = Arc::new(Bell::default());
-        indexer::start(schema::reader(path, &setup)?, Arc::clone(&writer), Arc::clone(&bell))?;
-        Ok(Self { origin, writer, readers, bell })
+        let indexer = indexer::start(schema::reader(path, &setup)?, Arc::clone(&writer), Arc::clone(&bell))?;
+        Ok(Self { origin, writer, readers, bell, indexer: Mutex::new(Some(indexer)) })
     }
 
     async fn read_side<T: Send + 'static>(
@@ -149,7 +151,13 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.bell.stop();
+        let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(end) = indexer {
+            // The other side is dropped, never sent.
+            drop(end.await);
+        }
         self.readers.close().await;
+        // The last connection takes the write-ahead log into the file, which is whole by itself from then on.
         self.writer.close().await;
     }
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 use super::append::{WriteSide, read_head, single};
 use super::fault::Fault;
@@ -86,12 +87,21 @@ pub(super) struct Slice {
     segment: Option<Segment>,
 }
 
-/// Starts the thread; it ends when the bell says so.
-pub(super) fn start(reader: Connection, writer: Arc<Lane<WriteSide>>, bell: Arc<Bell>) -> Result<(), StoreError> {
-    let work = move || follow(&reader, &writer, &bell);
+/// Starts the thread; it ends when the bell says so. What is returned resolves when it has let go of its connection.
+pub(super) fn start(
+    reader: Connection,
+    writer: Arc<Lane<WriteSide>>,
+    bell: Arc<Bell>,
+) -> Result<oneshot::Receiver<()>, StoreError> {
+    let (ended, end) = oneshot::channel::<()>();
+    let work = move || {
+        follow(&reader, &writer, &bell);
+        drop(reader);
+        drop(ended);
+    };
     let spawned = thread::Builder::new().name("audit-index".to_owned()).spawn(work);
     spawned.map_err(|e| StoreError::Unavailable { what: "no thread could be started", source: Some(Box::new(e)) })?;
-    Ok(())
+    Ok(end)
 }
 
 fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell) {

@@ -62,6 +62,24 @@ async fn a_file_is_its_log_again() {
     assert_eq!(listed(&store, &[("tenantSlug", "acme")]).await.len(), 900);
 }
 
+#[tokio::test]
+async fn a_closed_file_is_whole_by_itself() {
+    let mut scribe = Scribe::new(&origin());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.db");
+    for _ in 0..5 {
+        let store = open(&path).await;
+        scribe.append(&store, &vec![Sample::at(1).of("acme"); 2_000]).await;
+        store.close().await;
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(files, ["audit.db"]);
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = elsewhere.path().join("audit.db");
+    std::fs::copy(&path, &moved).unwrap();
+    assert_eq!(open(&moved).await.head().await.unwrap().tip(), scribe.tip());
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn only_its_owner_can_read_the_file() {
