@@ -29,6 +29,8 @@ pub(crate) const WITHOUT_SCRIPTS: Like = Like { scripts: false, ..DESKTOP };
 pub(crate) struct Browser {
     pub(crate) client: Client,
     driver: Child,
+    /// Where the driver listens.
+    address: String,
     like: Like,
 }
 
@@ -87,7 +89,7 @@ impl Browser {
         let Value::Object(capabilities) = json!({"goog:chromeOptions": options}) else { unreachable!() };
         let address = format!("http://127.0.0.1:{}", port.unwrap());
         let client = ClientBuilder::new(hyper_util_connector()).capabilities(capabilities).connect(&address).await.unwrap();
-        Self { client, driver, like }
+        Self { client, driver, address, like }
     }
 
     pub(crate) async fn goto(&self, url: &str) {
@@ -138,6 +140,20 @@ impl Browser {
 
     pub(crate) async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// A command of the DevTools protocol.
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let url = format!("{}/session/{session}/goog/cdp/execute", self.address);
+        let sent = reqwest::Client::new().post(url).json(&json!({"cmd": command, "params": parameters})).send().await.unwrap();
+        assert!(sent.status().is_success(), "{command}: {}", sent.text().await.unwrap());
+    }
+
+    /// Waits until what is on the page now has been painted.
+    pub(crate) async fn painted(&self) {
+        let two_frames = "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))";
+        self.client.execute_async(two_frames, Vec::new()).await.unwrap();
     }
 
     /// Waits until a script's answer is true.

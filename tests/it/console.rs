@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use fantoccini::key::Key;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::archives;
 use crate::browser::{Browser, DARK, DARK_PHONE, DESKTOP, Like, PHONE, WITHOUT_SCRIPTS, browse};
@@ -83,6 +83,7 @@ async fn filters_facets_keys_and_the_drawer() {
         browser.find("#search").await.send_keys("tenant:kvist-co outcome:denied\u{e007}").await.unwrap();
         browser.until("location.search.includes('tenantSlug=kvist-co')").await;
         browser.until("[...document.querySelectorAll('#rows tr')].every((row) => row.textContent.includes('kvist-co') && row.textContent.includes('denied'))").await;
+        assert!(browser.text().await.contains("tenant: kvist-co"));
         browser.picture("filtered").await;
         browser.goto(&format!("{}/?tenantSlug=nobody", server.url)).await;
         browser.find(".empty").await;
@@ -104,6 +105,12 @@ async fn filters_facets_keys_and_the_drawer() {
         browser.press(&char::from(Key::Escape).to_string()).await;
         browser.until("!document.querySelector('.drawer')").await;
 
+        // A link to an event opens it, also where the list does not reach it.
+        browser.goto(&format!("{}/?outcome=denied#event-1", server.url)).await;
+        browser.find(".drawer #event[data-seq='1'] .facts").await;
+        browser.press(&char::from(Key::Escape).to_string()).await;
+        browser.goto(&format!("{}/", server.url)).await;
+
         // A part of the histogram becomes the range.
         browser.run("const h = document.querySelector('#histogram'), b = h.getBoundingClientRect(); \
                      const at = (kind, part, to) => to.dispatchEvent(new PointerEvent(kind, {clientX: b.left + b.width * part, clientY: b.top + 5, bubbles: true})); \
@@ -121,6 +128,14 @@ async fn filters_facets_keys_and_the_drawer() {
         }
         assert_eq!(browser.run("return document.querySelector('#rows tr').dataset.seq").await, top);
         browser.picture("live").await;
+        // What came while nobody followed is there when one follows again.
+        browser.click("#live").await;
+        browser.until("document.querySelector('#live').getAttribute('aria-pressed') === 'false'").await;
+        let known = browser.run("return document.querySelector('#announce button').textContent").await;
+        let seq = rand(&server).await;
+        server.post(&crate::server::event(seq)).await;
+        browser.click("#live").await;
+        browser.until(&format!("document.querySelector('#announce button').textContent !== {known}")).await;
         browser.click("#announce button").await;
         browser.until(&format!("document.querySelector('#rows tr').dataset.seq > {top}")).await;
         browser
@@ -205,7 +220,7 @@ async fn vectors_agree(browser: &Browser) {
         return { hashes: hashes.filter(Boolean).length, good }; })().then(done, (error) => done(String(error)))";
     let arguments = vec![events.into(), proofs.into(), keys["origin"].clone(), keys["vkey"].clone()];
     let found = browser.client.execute_async(script, arguments).await.unwrap();
-    assert_eq!(found, serde_json::json!({"hashes": 120, "good": [true, false, false, false]}));
+    assert_eq!(found, json!({"hashes": 120, "good": [true, false, false, false]}));
 }
 
 /// Every page, as it is, is shown and without barriers.
@@ -267,6 +282,58 @@ async fn the_timeline_is_light() {
             browser.until("document.readyState === 'complete' && document.querySelector('#histogram')").await;
             let fetched = browser.run(FETCHED).await.as_u64().unwrap();
             assert!((20_000..=150_000).contains(&fetched), "{fetched} bytes");
+            browser
+        })
+        .await;
+    }
+}
+
+/// How far things have moved that were on the page already: the sum of its layout shifts.
+const MOVED: &str = "const seen = new PerformanceObserver(() => {}); seen.observe({type: 'layout-shift', buffered: true}); \
+                     return seen.takeRecords().reduce((sum, entry) => sum + entry.value, 0)";
+/// The script has done what it does to a page that has come.
+const SCRIPTED: &str = "document.readyState === 'complete' && document.querySelector('time[data-local]')";
+
+async fn moved(browser: &Browser) -> f64 {
+    browser.until(SCRIPTED).await;
+    browser.painted().await;
+    browser.run(MOVED).await.as_f64().unwrap()
+}
+
+/// As on the slowest of machines: the page stands there before its script comes.
+async fn go_and_wait_for_the_script(browser: &Browser, url: &str) {
+    browser.devtools("Network.enable", json!({})).await;
+    browser.devtools("Network.setBlockedURLs", json!({"urls": ["*/assets/console-*.js", "*/assets/verify-*.js"]})).await;
+    browser.goto(url).await;
+    browser.until("document.readyState === 'complete' && document.querySelector('time')").await;
+    browser.painted().await;
+    assert_eq!(browser.run("return document.querySelector('time[data-local]')").await, Value::Null, "the script came");
+    browser.devtools("Network.setBlockedURLs", json!({"urls": []})).await;
+    browser
+        .run(
+            "for (const path of [...document.querySelectorAll('script[type=module]')].map((script) => script.src)) \
+             document.head.append(Object.assign(document.createElement('script'), {type: 'module', src: `${path}?late`}))",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_moves_when_a_page_comes_nor_when_its_script_does() {
+    for like in [DESKTOP, PHONE] {
+        on_console(like, |browser, server| async move {
+            first_run(&browser, &server).await;
+            verify_chain(&browser, &server).await;
+            for path in ["/", "/?q=login&outcome=failure&range=all", "/events/30", "/trust"] {
+                let url = format!("{}{path}", server.url);
+                browser.goto(&url).await;
+                let at_once = moved(&browser).await;
+                go_and_wait_for_the_script(&browser, &url).await;
+                let later = moved(&browser).await;
+                assert!(at_once < 0.02 && later < 0.02, "{path}: {at_once}, {later} with a late script");
+            }
+            // That it would be seen.
+            browser.run("document.body.prepend(Object.assign(document.createElement('div'), {style: 'height: 300px'}))").await;
+            browser.until(&format!("(() => {{ {MOVED} }})() > 0.02")).await;
             browser
         })
         .await;

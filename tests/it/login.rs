@@ -69,7 +69,7 @@ async fn a_tenant_auditor_who_logs_in_sees_one_tenant_everywhere() {
         assert!(browser.text().await.contains("Tina of Acme"));
 
         // Counts follow within a second, by the hour.
-        browser.until("document.querySelector('#histogram[aria-label=\"Events over time, 5 in all\"]') || location.reload()").await;
+        browser.until("document.querySelector('#histogram[aria-label^=\"Events over time: 5 events\"]') || location.reload()").await;
         let rows = browser.run("return [...document.querySelectorAll('#rows tr')].map((row) => row.innerText)").await;
         assert_eq!(rows.as_array().unwrap().len(), 5, "{rows}");
         let facets = browser.run("return document.querySelector('#facets').textContent").await;

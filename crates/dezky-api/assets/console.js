@@ -14,7 +14,8 @@ function localise(root) {
     const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
     element.dataset.local = "1";
     element.title = `${element.dateTime.slice(0, 19).replace("T", " ")} UTC`;
-    element.textContent = "short" in element.dataset ? `${day} ${time}` : `${at.getFullYear()}-${day} ${time}`;
+    const form = { short: `${day} ${time}`, minute: `${at.getFullYear()}-${day} ${time.slice(0, 5)}` };
+    element.textContent = form["short" in element.dataset ? "short" : "minute" in element.dataset ? "minute" : ""] ?? `${at.getFullYear()}-${day} ${time}`;
   }
 }
 localise(document);
@@ -30,9 +31,9 @@ function select(row) {
   row?.setAttribute("aria-selected", "true");
   row?.scrollIntoView({ block: "nearest" });
 }
-async function open(row, push = true) {
+/** Opens the event of a row, or one that is not in the list. */
+async function open(row, seq = row.dataset.seq) {
   select(row);
-  const seq = row.dataset.seq;
   drawer?.remove();
   drawer = document.createElement("div");
   drawer.className = "drawer";
@@ -53,7 +54,7 @@ async function open(row, push = true) {
   drawer.append(head, body);
   document.body.append(drawer);
   close.focus();
-  if (push) history.replaceState(null, "", `#event-${seq}`);
+  history.replaceState(null, "", `#event-${seq}`);
   const mine = drawer;
   try {
     const answer = await fetch(`/events/${seq}`, { headers: { accept: "text/html" } });
@@ -82,8 +83,8 @@ rows?.addEventListener("click", (event) => {
   open(row);
 });
 if (rows && /^#event-\d+$/.test(location.hash)) {
-  const row = $(`tr[data-seq="${location.hash.slice(7)}"]`, rows);
-  if (row) open(row, false);
+  const seq = location.hash.slice(7);
+  open($(`tr[data-seq="${seq}"]`, rows), seq);
 }
 
 // Older events, below those that are there.
@@ -95,7 +96,7 @@ async function older() {
   const blank = document.createElement("tr");
   blank.className = "skeleton";
   blank.setAttribute("aria-hidden", "true");
-  for (let n = 0; n < 7; n++) blank.append(document.createElement("td"));
+  for (const head of $$("th", rows.closest("table"))) blank.append(Object.assign(document.createElement("td"), { className: head.className }));
   const blanks = Array.from({ length: 5 }, () => blank.cloneNode(true));
   rows.append(...blanks);
   try {
@@ -136,12 +137,12 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
   if (!rows) return;
   const act = {
-    "/": () => $("#search").focus(),
+    "/": () => $("#search")?.focus(),
     j: () => step(1),
     k: () => step(-1),
     o: older,
     Enter: () => selected && document.activeElement === $("a", selected) && open(selected),
-    "?": () => $("#keys").showModal(),
+    "?": () => $("#keys")?.showModal(),
   }[event.key];
   if (act && (event.key !== "Enter" || selected)) {
     if (event.key !== "Enter" || document.activeElement === $("a", selected)) event.preventDefault();
@@ -193,7 +194,8 @@ if (histogram) {
     location.assign(url);
   });
 }
-if (matchMedia("(max-width: 56rem)").matches) $("#facets")?.removeAttribute("open");
+// Where the facets stand open by style, their element says so too.
+if (matchMedia("(min-width: 75.001rem)").matches) $("#facets")?.setAttribute("open", "");
 
 // Following live: new rows are announced and wait until they are asked for.
 const live = $("#live");
@@ -201,13 +203,16 @@ if (live) {
   const announce = $("#announce");
   const button = $("button", announce);
   const most = 500;
+  // Up to which event the page knows: what came between its making and following, or during a pause, is not skipped.
+  let { after } = live.dataset;
   let stream = null;
   let waiting = [];
   let missed = "";
   const tell = () => {
     const n = waiting.length;
     announce.hidden = n === 0 && !missed;
-    button.textContent = `${n >= most ? `${most}+` : n} new event${n === 1 ? "" : "s"}${missed ? ` · ${missed}` : ""} — show`;
+    const news = n ? `${n >= most ? `${most}+` : n} new event${n === 1 ? "" : "s"}` : "";
+    button.textContent = [news, missed].filter(Boolean).join(" · ") + (n ? " — show" : "");
   };
   const show = () => {
     const table = rows.closest("table");
@@ -221,12 +226,22 @@ if (live) {
     tell();
   };
   const follow = () => {
-    stream = new EventSource(live.dataset.url);
+    const url = new URL(live.dataset.url, location.href);
+    url.searchParams.set("after", after);
+    stream = new EventSource(url);
+    stream.onerror = () => {
+      // While it tries again there is nothing to do; it ends where the answer was no stream.
+      if (stream?.readyState !== EventSource.CLOSED) return;
+      pause();
+      missed = "following ended: load the page again";
+      tell();
+    };
     stream.onmessage = (event) => {
+      after = event.lastEventId;
       const { html, shed } = JSON.parse(event.data);
       const table = document.createElement("table");
       table.innerHTML = `<tbody>${html}</tbody>`;
-      const fresh = $$("tr", table);
+      const fresh = $$("tr", table).filter((row) => !$(`tr[data-seq="${row.dataset.seq}"]`, rows));
       for (const row of fresh) row.classList.add("new");
       localise(table);
       waiting.unshift(...fresh);
@@ -241,12 +256,12 @@ if (live) {
     live.setAttribute("aria-pressed", "true");
   };
   const pause = () => {
-    stream.close();
+    stream?.close();
     stream = null;
     live.textContent = "▷ Follow live";
     live.setAttribute("aria-pressed", "false");
   };
-  live.hidden = false;
+  live.classList.remove("scripted");
   live.addEventListener("click", () => (stream ? pause() : follow()));
   button.addEventListener("click", show);
   addEventListener("pagehide", () => stream?.close());

@@ -148,12 +148,12 @@ export function prepare(root) {
   const pin = root.querySelector("[data-pin]");
   const input = root.querySelector("[data-vkey]");
   const steps = root.querySelector("[data-steps]");
+  button.classList.remove("scripted");
   if (!globalThis.crypto?.subtle) {
     button.hidden = true;
     steps.textContent = "This browser verifies on https:// and on this machine only.";
     return;
   }
-  button.hidden = false;
   button.addEventListener("click", () => {
     if (localStorage.getItem(place(origin))) return run(article, steps);
     pin.hidden = false;

@@ -37,6 +37,12 @@ impl Parameters {
         self.0
     }
 
+    /// The first value of a parameter, which is none any more.
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
     /// What `GET /audit` asks for.
     pub(crate) fn into_query(self) -> Result<Query, Problem> {
         self.refuse_strangers(&PARAMETERS)?;

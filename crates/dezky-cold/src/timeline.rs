@@ -155,6 +155,15 @@ impl Timeline {
         Ok(Listed { page: merge.finish(), archives })
     }
 
+    /// Whether the archive may have events between the query's times; what else they must have is not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the list of batches cannot be read.
+    pub async fn reaches_archives(&self, query: &Query) -> Result<bool, StoreError> {
+        let batches = self.0.shelf.batches(self.store()).await?;
+        Ok(!merge::waiting(&batches, &Query { after: None, ..query.clone() }).is_empty())
+    }
+
     /// One event, hot or archived.
     ///
     /// # Errors

@@ -14,8 +14,8 @@ use dezky_audit::{Clock as _, Filter, Scope, StoreError, SystemClock};
 use dezky_store::ReadLimit;
 use dezky_store::projection::{Column, SearchRow};
 use futures_util::stream::unfold;
-use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::watch;
@@ -50,16 +50,28 @@ struct News {
     shed: Option<String>,
 }
 
-pub(crate) async fn follow(State(app): State<App>, caller: Caller, parameters: Parameters) -> Result<Response, Problem> {
+/// From the event behind `after` on, or behind the last one that this browser was told of when its line broke; else from now on.
+pub(crate) async fn follow(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    mut parameters: Parameters,
+) -> Result<Response, Problem> {
+    let after = parameters.take("after");
+    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned).or(after);
     let view = View::read(parameters)?.unwrap_or_default();
     let filter = view.query(SystemClock.now())?.filter;
     let full = |_| Problem::new(Code::Overloaded, "too many pages are followed live");
     let place = Arc::clone(&app.followers).try_acquire_owned().map_err(full)?;
-    let next = app.log.store().head().await?.size + 1;
+    let size = app.log.store().head().await?.size;
+    let next = match after {
+        Some(after) => after.parse().map_or(size, |after: u64| after.min(size)) + 1,
+        None => size + 1,
+    };
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let closing = app.closing.subscribe();
-    let tail = Tail { app, scope: caller.scope, filter, next, ticks, closing, quiet: 0, _place: place };
+    let tail = Tail { app, scope: caller.scope, filter, next, resuming: true, ticks, closing, quiet: 0, _place: place };
     let chunks = unfold(tail, |mut tail| async move { tail.next().await.map(|chunk| (chunk, tail)) });
     let media_type = [(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
     Ok((media_type, Body::from_stream(chunks)).into_response())
@@ -71,6 +83,8 @@ struct Tail {
     filter: Filter,
     /// The first event that was not looked at.
     next: u64,
+    /// Until what came before is looked at.
+    resuming: bool,
     ticks: Interval,
     closing: watch::Receiver<bool>,
     quiet: u32,
@@ -90,14 +104,14 @@ impl Tail {
                 Ok(Some(news)) => {
                     self.quiet = 0;
                     let data = serde_json::to_string(&news).unwrap_or_default();
-                    return Some(Ok(Bytes::from(format!("data: {data}\n\n"))));
+                    return Some(Ok(Bytes::from(format!("id: {}\ndata: {data}\n\n", self.next - 1))));
                 }
                 Ok(None) => self.quiet += 1,
                 Err(error) => return Some(Err(error)),
             }
             if self.quiet >= QUIET {
                 self.quiet = 0;
-                return Some(Ok(Bytes::from_static(b": still here\n\n")));
+                return Some(Ok(Bytes::from(format!(": still here\nid: {}\n\n", self.next - 1))));
             }
         }
     }
@@ -105,6 +119,7 @@ impl Tail {
     async fn look(&mut self) -> Result<Option<News>, StoreError> {
         let store = self.app.log.store();
         let size = store.head().await?.size;
+        let resuming = std::mem::replace(&mut self.resuming, false);
         if size < self.next {
             return Ok(None);
         }
@@ -117,10 +132,11 @@ impl Tail {
         let mut rows: Vec<_> =
             read.iter().filter(|event| is_theirs(&SearchRow::derive(event.seq, &event.line))).map(Row::of).collect();
         rows.reverse();
+        let why = if resuming { "came meanwhile and are not shown" } else { "came too fast to be shown" };
         let shed = (shed > 0).then(|| match self.scope {
-            Scope::All => format!("{} events came too fast to be shown", grouped(shed)),
+            Scope::All => format!("{} events {why}", grouped(shed)),
             // How busy others are is not theirs to know.
-            Scope::Tenants(_) => "some events came too fast to be shown".to_owned(),
+            Scope::Tenants(_) => format!("some events {why}"),
         });
         if rows.is_empty() && shed.is_none() {
             return Ok(None);

@@ -29,7 +29,7 @@ use crate::handlers::list::listed;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use choices::{Chip, Pill, Preset, chips, outcomes, pills, presets};
-use counts::Counts;
+use counts::{Counting, Counts};
 use histogram::Histogram;
 
 /// A log with fewer events than this may be one that nobody has begun to use.
@@ -55,6 +55,8 @@ struct Timeline {
     older: Option<String>,
     newest: Option<String>,
     live: Option<String>,
+    /// The log's size before the list was made.
+    after: u64,
     export: String,
     clear: Option<String>,
     all_time: Option<String>,
@@ -96,11 +98,15 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
     };
     let query = view.query(now)?;
     let scope = &visitor.caller.scope;
-    let (Listed { page: found, archives }, counts) =
-        tokio::try_join!(listed(&app, scope, &query), Counts::of(&app, scope, &view, &query, now))?;
+    // Whoever follows from here on must be told of what the list was too early for.
+    let after = app.log.store().head().await?.size;
+    let (Listed { page: found, archives }, counting) =
+        tokio::try_join!(listed(&app, scope, &query), Counting::of(&app, scope, &query, now))?;
     let archived = if archives == Some(Reach::Read) { archived(&app, scope, &query, &found).await? } else { None };
     let frame = Frame::of(&app, &visitor, Section::Timeline, "Timeline").await?;
     let is_first = view.cursor().is_none();
+    let in_full = app.cold.is_some() && is_first && found.next.is_none() && archives.is_none_or(|reach| reach == Reach::Read);
+    let counts = counting.beside(&view, in_full.then_some(&*found.events));
     let unused = is_first && !view.is_filtered() && found.events.len() < FEW_EVENTS && demonstration::is_unused(&app).await?;
     let empty = match found.events.is_empty() {
         _ if unused && visitor.sees_all() => Some(Empty::Unused),
@@ -124,6 +130,7 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
         counts,
         older: next.map(|cursor| view.at(&cursor.to_string()).url()),
         newest: (!is_first).then(|| view.newest().url()),
+        after,
         live: (is_first && until.is_none()).then(|| format!("/live{}", view.query_string())),
         export: format!("/export{}", view.query_string()),
         clear: view.is_filtered().then(|| view.cleared().url()),

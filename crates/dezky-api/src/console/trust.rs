@@ -285,3 +285,15 @@ impl Telling {
         Some((line, self))
     }
 }
+
+/// When a checkpoint is made, for people.
+fn occasion(reason: &str) -> &str {
+    match reason {
+        "startup" => "on start",
+        "interval" => "by the clock",
+        "threshold" => "after many events",
+        "manual" => "on demand",
+        "heartbeat" => "after a quiet hour",
+        other => other,
+    }
+}

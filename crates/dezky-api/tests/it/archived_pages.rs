@@ -102,6 +102,9 @@ async fn archived_events_are_listed_shown_and_proven() {
     let list = browser.get("/?action=thing.made").await.text;
     assert!(list.contains("/events/1") && list.contains("/events/2"), "{list}");
     assert!(list.contains("No event in hot storage matches") && list.contains("href=\"/cold\">Cold storage"), "{list}");
+    // What fits into one page is counted in full, whatever of it is archived.
+    let few = browser.get("/?action=thing.made&outcome=success").await.text;
+    assert!(few.contains("<span>2 events, counted over all 2 matches</span>"), "{few}");
     // Hot events are on the first page of everything.
     assert!(!browser.get("/?range=all").await.text.contains("id=\"archived\""));
     let event = browser.get("/events/1").await;
@@ -139,6 +142,14 @@ async fn matches_that_are_all_archived_are_told_apart_from_a_page_of_them() {
         let page = browser.get(&path).await.text;
         assert!(!page.contains(PAGE) && page.contains("thing.made"), "{page}");
     }
+    // Nobody reads "0 events" above rows without being told of what.
+    const MANY: &str = "/?action=thing.made&outcome=success";
+    browser.until(MANY, "id=\"older\"").await;
+    let many = browser.get(MANY).await.text;
+    assert!(many.contains("<span>0 events in hot storage; archived ones are not counted</span>"), "{many}");
+    assert!(many.contains("counted over all 0 matches in hot storage; archived ones are not counted"), "{many}");
+    let later = browser.get(&format!("{MANY}&since=9000-01-01T00:00:00Z")).await.text;
+    assert!(later.contains("No event matches") && !later.contains("are not counted"), "{later}");
     served.record(&["thing.made"]).await;
     let first = browser.get(FIRST).await.text;
     assert!(!first.contains(VIEW) && !first.contains(PAGE), "{first}");

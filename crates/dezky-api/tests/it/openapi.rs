@@ -21,6 +21,8 @@ async fn the_document_is_served_to_everybody_and_reads_as_it_did() {
         assert!(document["paths"][&path].is_object(), "{path}");
     }
     assert!(!page.text.contains("<script"));
+    let at = |piece: &str| page.text.find(piece).unwrap_or_else(|| panic!("no {piece}"));
+    assert!(at("<h1>") < at("<nav class=\"beside\""), "the contents come before the title");
     // Marks around code are not shown, but for those in examples.
     let prose = page.text.split("<pre>").map(|rest| rest.split_once("</pre>").map_or(rest, |(_, prose)| prose));
     assert_eq!(prose.filter(|prose| prose.contains('`')).collect::<Vec<_>>(), [""; 0]);

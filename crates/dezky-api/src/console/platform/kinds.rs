@@ -3,6 +3,8 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use dezky_audit::{Clock as _, Query, SystemClock};
+use dezky_cold::{Listed, Reach};
 use dezky_platform::PlatformError;
 
 use super::record::{Form, Line, Sheet};
@@ -13,12 +15,17 @@ use crate::console::assets;
 use crate::console::form::Form as Sent;
 use crate::console::frame::{Frame, Section};
 use crate::console::page::{encoded, page, see};
+use crate::console::row::Row;
+use crate::console::timeline::View;
 use crate::console::visitor::Visitor;
+use crate::handlers::list::listed;
 use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
 
 /// Records of one page.
 pub(super) const LISTED: usize = 100;
+/// Events beside a record; its timeline has them all.
+const NEWEST: usize = 10;
 
 /// The name in the path, for many and for one.
 const KINDS: [(&str, &str, &str); 5] = [
@@ -47,6 +54,8 @@ struct RecordPage {
     kind: (&'static str, &'static str, &'static str),
     kinds: &'static [(&'static str, &'static str, &'static str)],
     sheet: Sheet,
+    rows: Vec<Row>,
+    archives: Option<Reach>,
 }
 
 #[derive(Template)]
@@ -105,8 +114,12 @@ pub(crate) async fn show(
         "users" => users::sheet(&app, &key).await,
         _ => tokens::sheet(&app, &key).await,
     }?;
+    let timeline = View::read(Parameters::parse(&format!("range=all&{}", sheet.timeline))?)?.unwrap_or_default();
+    let query = Query { limit: NEWEST, ..timeline.query(SystemClock.now())? };
+    let Listed { page: newest, archives } = listed(&app, &visitor.caller.scope, &query).await?;
+    let rows = newest.events.iter().map(Row::of).collect();
     let frame = Frame::of(&app, &visitor, Section::Platform, sheet.name.clone()).await?;
-    page(&RecordPage { frame, kind, kinds: &KINDS, sheet })
+    page(&RecordPage { frame, kind, kinds: &KINDS, sheet, rows, archives })
 }
 
 /// `POST /platform/{kind}`: a new record.

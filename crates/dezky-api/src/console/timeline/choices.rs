@@ -1,6 +1,7 @@
 //! What can be chosen with one click: kinds of events, outcomes, ranges; and what is chosen.
 
 use super::range::{PRESETS, Range};
+use super::search;
 use super::view::View;
 
 /// A link that chooses.
@@ -70,7 +71,7 @@ pub(super) fn pills(view: &View) -> Vec<Pill> {
             let field = name.strip_suffix('!');
             let label = match field.unwrap_or(name) {
                 "q" => format!("“{value}”"),
-                field => format!("{field}: {value}"),
+                field => format!("{}: {value}", search::word(field)),
             };
             Pill { label, negated: field.is_some(), url: view.without(name, value).url() }
         })

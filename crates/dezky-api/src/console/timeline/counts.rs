@@ -12,7 +12,7 @@ use dezky_audit_core::time::Timestamp;
 use dezky_cold::{Listed, Reach};
 use dezky_store::projection::{Column, SearchRow};
 use dezky_store::query::{Clause, Test};
-use dezky_store::{CountBy, Order, Query};
+use dezky_store::{CountBy, Order, Query, Stored};
 
 use super::view::View;
 use crate::app::App;
@@ -48,6 +48,24 @@ pub(super) struct Counts {
     pub(super) hourly: bool,
     /// What was counted, for people.
     pub(super) basis: String,
+    /// What the sum of `moments` is a number of, for people: to be read on behind `12 events`.
+    pub(super) extent: String,
+}
+
+/// What was counted while the list was still being made.
+pub(super) struct Counting {
+    tallies: [Option<Tally>; 4],
+    moments: Option<Moments>,
+    /// Where the hours do not tell everything.
+    sample: Option<Sample>,
+    /// Whether the archive may have matches, which no sample has.
+    beyond: bool,
+    /// What the hours were counted by, for people.
+    hours: Option<String>,
+    from_ms: u64,
+    until_ms: u64,
+    /// Whether `from_ms` is as old as the log.
+    reaches: bool,
 }
 
 pub(super) struct Facet {
@@ -72,8 +90,8 @@ type Tally = BTreeMap<String, u64>;
 /// Events at a time, and how many of them did not succeed.
 type Moments = BTreeMap<u64, (u64, u64)>;
 
-impl Counts {
-    pub(super) async fn of(app: &App, scope: &Scope, view: &View, query: &Query, now: Timestamp) -> Result<Self, Problem> {
+impl Counting {
+    pub(super) async fn of(app: &App, scope: &Scope, query: &Query, now: Timestamp) -> Result<Self, Problem> {
         let deadline = Instant::now() + BUDGET;
         let until = query.filter.until.unwrap_or(now).unix_ms().min(now.unix_ms());
         let (since, reaches) = match query.filter.since {
@@ -101,37 +119,52 @@ impl Counts {
             moments = Some(hours.moments(only.unwrap_or(CountBy::Outcome), admits).await?);
         }
         let exact = moments.is_some() && tallies.iter().all(Option::is_some);
-        let mut basis = Vec::new();
-        if let Some(cut) = hours.cut.and_then(Timestamp::from_unix_ms) {
-            basis.push(format!("counted back to {}", &cut.to_string()[..10]));
-        } else if moments.is_some() {
-            basis.push("counted by whole hours".to_owned());
-        }
-        let hourly = moments.is_some();
+        let cut = hours.cut.and_then(Timestamp::from_unix_ms).map(|cut| format!("counted back to {}", &cut.to_string()[..10]));
+        let hours = cut.or_else(|| moments.is_some().then(|| "counted by whole hours".to_owned()));
+        let (mut sample, mut beyond) = (None, false);
         if !exact {
-            // Only hot events are looked at, of which an archived log has fewer than there are.
-            let hot = if app.log.store().hot().await?.border > 0 { " in hot storage" } else { "" };
-            let sample = Sample::take(app, scope, query, deadline.max(Instant::now() + BUDGET / 2)).await?;
-            basis.push(match sample.complete {
-                true => format!("counted over all {} matches{hot}", grouped(sample.seen)),
-                false => format!("counted over the newest {} matches{hot}", grouped(sample.seen)),
-            });
-            for (tally, sampled) in tallies.iter_mut().zip(sample.tallies) {
+            sample = Some(Sample::take(app, scope, query, deadline.max(Instant::now() + BUDGET / 2)).await?);
+            beyond = match &app.cold {
+                Some(cold) => cold.timeline().reaches_archives(query).await?,
+                None => app.log.store().hot().await?.border > 0,
+            };
+        }
+        Ok(Self { tallies, moments, sample, beyond, hours, from_ms: since, until_ms: until, reaches })
+    }
+
+    /// With `all`, where the list has all that matches, hot and archived, nothing is left to a sample of what is hot.
+    pub(super) fn beside(mut self, view: &View, all: Option<&[Stored]>) -> Counts {
+        if let (Some(events), Some(_)) = (all, &self.sample) {
+            (self.sample, self.beyond) = (Some(Sample::of(events)), false);
+        }
+        let hourly = self.moments.is_some();
+        let mut basis: Vec<_> = self.hours.into_iter().collect();
+        let mut extent = None;
+        if let Some(sample) = self.sample {
+            let n = grouped(sample.seen);
+            let (hot, not) = if self.beyond { (" in hot storage", "; archived ones are not counted") } else { ("", "") };
+            let which = if sample.complete { format!("all {n}") } else { format!("the newest {n}") };
+            basis.push(format!("counted over {which} matches{hot}{not}"));
+            extent = (!hourly && self.beyond)
+                .then(|| if sample.complete { format!("{hot}{not}") } else { format!("{hot}, the newest{not}") });
+            for (tally, sampled) in self.tallies.iter_mut().zip(sample.tallies) {
                 tally.get_or_insert(sampled);
             }
-            moments.get_or_insert(sample.moments);
+            self.moments.get_or_insert(sample.moments);
         }
         let basis = basis.join("; the rest ");
+        let basis = if self.reaches { basis } else { format!("from the oldest event in hot storage on; {basis}") };
         let facets =
-            FACETS.iter().zip(tallies).map(|((_, name, label), tally)| facet(view, name, label, tally.unwrap_or_default()));
-        Ok(Self {
+            FACETS.iter().zip(self.tallies).map(|((_, name, label), tally)| facet(view, name, label, tally.unwrap_or_default()));
+        Counts {
             facets: facets.filter(|facet| !facet.values.is_empty()).collect(),
-            moments: moments.unwrap_or_default(),
-            from_ms: since,
-            until_ms: until,
+            moments: self.moments.unwrap_or_default(),
+            from_ms: self.from_ms,
+            until_ms: self.until_ms,
             hourly,
-            basis: if reaches { basis } else { format!("from the oldest event in hot storage on; {basis}") },
-        })
+            extent: extent.unwrap_or_else(|| format!(", {basis}")),
+            basis,
+        }
     }
 }
 

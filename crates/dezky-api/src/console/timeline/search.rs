@@ -51,6 +51,12 @@ pub(super) fn read(text: &str) -> Found {
     Found::Filters(filters)
 }
 
+/// The shortest word that the search box takes for a parameter.
+pub(super) fn word(parameter: &str) -> &str {
+    let words = KEYS.iter().filter(|(_, name)| *name == parameter).map(|(word, _)| *word);
+    words.min_by_key(|word| word.len()).unwrap_or(parameter)
+}
+
 fn key_and_value(word: &str) -> Option<(&'static str, &str)> {
     let (key, value) = word.split_once(':')?;
     let key = key.to_ascii_lowercase();

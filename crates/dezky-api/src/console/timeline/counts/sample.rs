@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use dezky_audit::Scope;
-use dezky_store::Query;
 use dezky_store::projection::{Column, SearchRow};
 use dezky_store::query::MAX_LIMIT;
+use dezky_store::{Query, Stored};
 
 use super::{FACETS, Moments, Tally};
 use crate::app::App;
@@ -15,6 +15,7 @@ use crate::problem::Problem;
 const MOST: usize = 10_000;
 
 /// The newest matches, counted one by one.
+#[derive(Default)]
 pub(super) struct Sample {
     pub(super) tallies: [Tally; 4],
     pub(super) moments: Moments,
@@ -24,13 +25,11 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) async fn take(app: &App, scope: &Scope, query: &Query, deadline: Instant) -> Result<Self, Problem> {
-        let mut sample = Self { tallies: Default::default(), moments: Moments::new(), seen: 0, complete: false };
+        let mut sample = Self::default();
         let mut query = Query { limit: MAX_LIMIT, after: None, ..query.clone() };
         for _ in 0..MOST / MAX_LIMIT {
             let page = app.log.list(scope, &query).await?;
-            for event in &page.events {
-                sample.add(&SearchRow::derive(event.seq, &event.line));
-            }
+            sample.extend(&page.events);
             sample.complete = page.next.is_none();
             query.after = page.next;
             if sample.complete || Instant::now() > deadline {
@@ -38,6 +37,19 @@ impl Sample {
             }
         }
         Ok(sample)
+    }
+
+    /// All matches, as the list has them.
+    pub(super) fn of(events: &[Stored]) -> Self {
+        let mut sample = Self { complete: true, ..Self::default() };
+        sample.extend(events);
+        sample
+    }
+
+    fn extend(&mut self, events: &[Stored]) {
+        for event in events {
+            self.add(&SearchRow::derive(event.seq, &event.line));
+        }
     }
 
     fn add(&mut self, row: &SearchRow) {
