@@ -91,6 +91,11 @@ async fn filters_facets_keys_and_the_drawer() {
         browser.picture("no-match").await;
 
         browser.goto(&format!("{}/", server.url)).await;
+        browser.click("#show-keys").await;
+        browser.find("#keys[open]").await;
+        browser.picture("keys").await;
+        browser.press(&char::from(Key::Escape).to_string()).await;
+        browser.until("!document.querySelector('#keys[open]')").await;
         let before = count(&browser, "#rows tr").await;
         browser.click("#older").await;
         browser.until(&format!("document.querySelectorAll('#rows tr').length > {before}")).await;
@@ -98,6 +103,8 @@ async fn filters_facets_keys_and_the_drawer() {
         browser.press("j").await;
         browser.press("j").await;
         browser.until("document.querySelectorAll('#rows tr')[1].getAttribute('aria-selected') === 'true'").await;
+        let below = "document.querySelector('tr[aria-selected=true]').getBoundingClientRect().top >= document.querySelector('.top').getBoundingClientRect().bottom";
+        assert_eq!(browser.run(&format!("return {below}")).await, true, "the header covers the chosen row");
         browser.press(&char::from(Key::Enter).to_string()).await;
         browser.find(".drawer #event .facts").await;
         browser.picture("drawer").await;

@@ -150,6 +150,10 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+const keys = $("#show-keys");
+keys?.classList.remove("scripted");
+keys?.addEventListener("click", () => $("#keys").showModal());
+
 // Zooming: a part of the histogram becomes the range.
 const histogram = $("#histogram");
 if (histogram) {

@@ -26,6 +26,8 @@ struct Export {
     frame: Frame,
     n: String,
     exact: bool,
+    /// Whether archived events may come to those that were counted.
+    more: bool,
     filters: Vec<(String, String)>,
     since: String,
     until: String,
@@ -53,10 +55,12 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
         Err(elsewhere) => return see(&elsewhere),
     };
     let now = SystemClock.now();
-    let filter = view.query(now)?.filter;
-    let count = app.log.count(&visitor.caller.scope, &filter, COUNTING).await?;
-    // Only hot events are counted; the file will hold archived ones too.
-    let exact = count.exact && app.log.store().hot().await?.border == 0;
+    let query = view.query(now)?;
+    let count = app.log.count(&visitor.caller.scope, &query.filter, COUNTING).await?;
+    let more = match &app.cold {
+        Some(cold) => cold.timeline().reaches_archives(&query).await?,
+        None => false,
+    };
     let (since, until) = view.bounds(now);
     let mut pairs = view.filters().to_vec();
     pairs.extend(since.map(|at| ("since".to_owned(), at.to_string())));
@@ -77,10 +81,14 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor, parameters: P
         (None, true) if view.filters().is_empty() && tenants.is_empty() => Kind::Whole,
         _ => Kind::Filtered,
     };
+    // Of the whole log it is known without counting.
+    let whole = kind == Kind::Whole && more;
+    let n = if whole { app.log.store().head().await?.size } else { count.n };
     page(&Export {
         frame: Frame::of(&app, &visitor, Section::Timeline, "Export").await?,
-        n: time::grouped(count.n),
-        exact,
+        n: time::grouped(n),
+        exact: count.exact || whole,
+        more: more && !whole,
         filters: view.filters().to_vec(),
         since: since.map(|at| at.to_string()).unwrap_or_default(),
         until: until.map(|at| at.to_string()).unwrap_or_default(),

@@ -16,6 +16,12 @@ impl When {
         Self { iso: at.to_string() }
     }
 
+    /// A text that is a moment as the log format has it.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let at = Timestamp::parse_rfc3339(text).ok()?;
+        (at.to_string() == text).then(|| Self::of(at))
+    }
+
     /// `2026-11-22 14:03:07`.
     pub(crate) fn full(&self) -> String {
         format!("{} {}", self.iso.get(..10).unwrap_or_default(), self.iso.get(11..19).unwrap_or_default())
@@ -66,6 +72,7 @@ mod tests {
         let at = Timestamp::parse_rfc3339("2026-11-22T14:03:07.123Z").unwrap();
         let when = When::of(at);
         assert_eq!((when.full().as_str(), when.short().as_str()), ("2026-11-22 14:03:07", "11-22 14:03:07"));
+        assert_eq!((When::read(&when.iso), When::read("2026-11-22"), When::read("acme")), (Some(when), None, None));
         let later = |ms: u64| ago(at, Timestamp::from_unix_ms(at.unix_ms() + ms).unwrap());
         assert_eq!(
             [later(0), later(180_000), later(7_200_000), later(400_000_000)],

@@ -4,7 +4,31 @@ use serde_json::Value;
 
 use crate::console::row::Row;
 
-/// `Ole Winther suspended the tenant kvist-co`; what is no verb of the platform is told as `Jonas Lind: authentik, login failed`.
+/// What people and systems do most, in words that go on from who did it; with `true` the resource's name follows.
+const KNOWN: [(&str, &str, bool); 19] = [
+    ("audit.login", "signed in to the console", false),
+    ("audit.logout", "signed out of the console", false),
+    ("audit.login_refused", "tried to sign in to the console", false),
+    ("audit.checkpoint_forced", "had the log signed", false),
+    ("audit.archived", "archived a batch of events", false),
+    ("audit.viewed", "read the log", false),
+    ("audit.exported", "exported events", false),
+    ("authentik.login", "signed in at Authentik", false),
+    ("authentik.login_failed", "tried to sign in at Authentik", false),
+    ("authentik.logout", "signed out of Authentik", false),
+    ("authentik.application_authorized", "was let into the application", true),
+    ("stalwart.auth.success", "signed in to mail", false),
+    ("stalwart.auth.failed", "tried to sign in to mail", false),
+    ("ocis.file_uploaded", "uploaded the file", true),
+    ("ocis.file_downloaded", "downloaded the file", true),
+    ("ocis.file_deleted", "deleted the file", true),
+    ("ocis.file_moved", "moved the file", true),
+    ("ocis.share_created", "shared", true),
+    ("ocis.space_created", "created the space", true),
+];
+
+/// `Ole Winther suspended the tenant kvist-co`; what is neither a verb of the platform nor known is told as `Jonas Lind: stalwart,
+/// delivery completed`.
 pub(super) fn sentence(row: &Row, line: &Value) -> String {
     if row.broken {
         return "This event cannot be read: its line is not what was recorded.".to_owned();
@@ -19,11 +43,14 @@ pub(super) fn sentence(row: &Row, line: &Value) -> String {
     let named = |pointer: &str| line.pointer(pointer).and_then(Value::as_str);
     let what = named("/resource/name").or_else(|| named("/resource/id"));
     let of_platform = ["tenant", "partner", "flag", "user"].contains(&family);
-    let told = match (of_platform, what) {
-        (true, Some(what)) => format!("{who} {words} the {family} {what}"),
-        (true, None) => format!("{who} {words} a {family}"),
-        (false, Some(what)) if what != who => format!("{who}: {family}, {words}, {what}"),
-        (false, _) => format!("{who}: {family}, {words}"),
+    let known = KNOWN.iter().find(|(action, ..)| *action == row.action);
+    let told = match (known, what) {
+        (Some((_, told, false)), _) => format!("{who} {told}"),
+        (Some((_, told, true)), Some(what)) => format!("{who} {told} {what}"),
+        (_, Some(what)) if of_platform => format!("{who} {words} the {family} {what}"),
+        (_, None) if of_platform => format!("{who} {words} a {family}"),
+        (_, Some(what)) if what != who => format!("{who}: {family}, {words}, {what}"),
+        _ => format!("{who}: {family}, {words}"),
     };
     match &*row.outcome {
         "success" | "" => format!("{told}."),
@@ -46,6 +73,12 @@ mod tests {
             "resource": {"id": "kvist"}});
         assert_eq!(tell(line), "Ole suspended the tenant kvist.");
         let line = serde_json::json!({"action": "authentik.login_failed", "actorType": "user", "outcome": "failure"});
-        assert_eq!(tell(line), "user: authentik, login failed — which failed.");
+        assert_eq!(tell(line), "user tried to sign in at Authentik — which failed.");
+        let line = serde_json::json!({"action": "ocis.file_deleted", "actor": {"name": "Ida"}, "resource": {"name": "a.pdf"}, "outcome": "denied"});
+        assert_eq!(tell(line), "Ida deleted the file a.pdf — and was denied.");
+        let line = serde_json::json!({"action": "ocis.file_deleted", "actorType": "user", "outcome": "success"});
+        assert_eq!(tell(line), "user: ocis, file deleted.");
+        let line = serde_json::json!({"action": "stalwart.delivery.completed", "actorType": "user", "resource": {"id": "m1"}});
+        assert_eq!(tell(line), "user: stalwart, delivery completed, m1.");
     }
 }

@@ -16,6 +16,7 @@ use crate::console::form::Form as Sent;
 use crate::console::frame::{Frame, Section};
 use crate::console::page::{encoded, page, see};
 use crate::console::row::Row;
+use crate::console::time::When;
 use crate::console::timeline::View;
 use crate::console::visitor::Visitor;
 use crate::handlers::list::listed;
