@@ -66,7 +66,9 @@ impl MongoStore {
             if own > 0 {
                 return Ok(Append::Appended { n: own });
             }
-            self.turns.lost(Instant::now());
+            if at_once {
+                self.turns.lost();
+            }
             return Ok(Append::Conflict);
         }
         if batch.is_empty() {
@@ -93,7 +95,7 @@ impl MongoStore {
             }
         };
         let pending = if side.tiles.len() < TILES_AT_ONCE { Pending::new() } else { std::mem::take(&mut side.tiles) };
-        let (done, ()) = tokio::join!(self.insert_all(&documents, batch), self.put_tiles(pending));
+        let (done, (), ()) = tokio::join!(self.insert_all(&documents, batch), self.put_tiles(pending), self.look_whose_turn());
         let done = match done {
             Ok(done) => done,
             Err(error) => {
@@ -109,7 +111,7 @@ impl MongoStore {
                 Ok(Append::Appended { n })
             }
             Append::Appended { n: 0 } | Append::Conflict => {
-                self.turns.lost(Instant::now());
+                self.turns.lost();
                 side.chain = Some(before.restored(chain));
                 Ok(Append::Conflict)
             }

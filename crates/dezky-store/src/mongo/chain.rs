@@ -1,7 +1,6 @@
 //! Where the log ends, as this process knows it: caught up from where it was, or read anew.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use dezky_audit_core::hash::Hash;
 use dezky_audit_core::ids::{Seq, TenantSlug};
@@ -75,9 +74,6 @@ impl MongoStore {
         next.remove(0);
         let adjacent = next.iter().zip(tip.size + 1..).take_while(|(event, due)| event.seq.get() == *due).count();
         next.truncate(adjacent);
-        if !next.is_empty() {
-            self.turns.others(Instant::now());
-        }
         chain.trunk.grow(&next)?;
         let known: Vec<NewEvent> = next
             .into_iter()

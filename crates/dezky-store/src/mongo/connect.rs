@@ -51,7 +51,7 @@ pub(super) async fn open(uri: &str, identity: Identity, options: MongoOptions) -
             doc! { "j": true }
         },
         adopted: AtomicBool::new(false),
-        turns: super::turns::Turns::default(),
+        turns: super::turns::Turns::new(),
         streams: super::streams::Streams::default(),
         side: Mutex::new(Side::default()),
     };

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use async_trait::async_trait;
 use dezky_audit_core::ids::{ExternalId, Origin, Source, TenantSlug};
@@ -61,12 +60,9 @@ impl EventLog for MongoStore {
         check(expected, &batch)?;
         self.alive()?;
         let _waiting = Waiting::begin(&self.waiting);
-        let pause = self.turns.pause(Instant::now());
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
+        let waited = self.take_turn().await;
         let mut side = self.side.lock().await;
-        self.append_to(&mut side, expected, &batch, pause.is_zero()).await
+        self.append_to(&mut side, expected, &batch, !waited).await
     }
 
     async fn read(&self, range: RangeInclusive<u64>, limit: ReadLimit) -> Result<Vec<Stored>, StoreError> {
