@@ -93,9 +93,9 @@ impl SqliteStore {
     pub async fn open(path: impl Into<PathBuf>, identity: Identity, options: SqliteOptions) -> Result<Self, StoreError> {
         let path = path.into();
         let (reply, answer) = oneshot::channel();
-        let work = move || drop(reply.send(Self::open_blocking(&path, identity, &options).map_err(StoreError::from)));
-        let spawned = std::thread::Builder::new().name("audit-open".to_owned()).spawn(work);
-        spawned.map_err(|e| StoreError::Unavailable { what: "no thread could be started", source: Some(Box::new(e)) })?;
+        lane::spawn("audit-open", move || {
+            drop(reply.send(Self::open_blocking(&path, identity, &options).map_err(StoreError::from)));
+        })?;
         answer.await.map_err(|_| unavailable("it could not be opened"))?
     }
 
@@ -153,8 +153,7 @@ impl Store for SqliteStore {
         self.bell.stop();
         let indexer = self.indexer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(end) = indexer {
-            // The other side is dropped, never sent.
-            drop(end.await);
+            lane::ended(end).await;
         }
         self.readers.close().await;
         // The last connection takes the write-ahead log into the file, which is whole by itself from then on.

@@ -4,7 +4,6 @@
 //! never waits for more than one. After each it waits a little: few large slices cost less than many small ones.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -13,7 +12,7 @@ use tokio::sync::oneshot;
 use super::append::{WriteSide, read_head, single};
 use super::fault::Fault;
 use super::index;
-use super::lane::Lane;
+use super::lane::{self, Lane};
 use super::segment::Segment;
 use super::shelf::{self, merge, next_merger};
 use super::tally;
@@ -87,21 +86,13 @@ pub(super) struct Slice {
     segment: Option<Segment>,
 }
 
-/// Starts the thread; it ends when the bell says so. What is returned resolves when it has let go of its connection.
+/// Starts the thread; it ends when the bell says so. What is returned tells [`lane::ended`] when it has let go of its connection.
 pub(super) fn start(
     reader: Connection,
     writer: Arc<Lane<WriteSide>>,
     bell: Arc<Bell>,
 ) -> Result<oneshot::Receiver<()>, StoreError> {
-    let (ended, end) = oneshot::channel::<()>();
-    let work = move || {
-        follow(&reader, &writer, &bell);
-        drop(reader);
-        drop(ended);
-    };
-    let spawned = thread::Builder::new().name("audit-index".to_owned()).spawn(work);
-    spawned.map_err(|e| StoreError::Unavailable { what: "no thread could be started", source: Some(Box::new(e)) })?;
-    Ok(end)
+    lane::spawn("audit-index", move || follow(&reader, &writer, &bell))
 }
 
 fn follow(reader: &Connection, writer: &Lane<WriteSide>, bell: &Bell) {

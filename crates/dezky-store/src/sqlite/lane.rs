@@ -30,17 +30,11 @@ impl<W: Send + 'static> Lane<W> {
         let mut ends = Vec::new();
         for mut worker in workers {
             let receiver = Arc::clone(&receiver);
-            let (ended, end) = oneshot::channel::<()>();
-            let work = move || {
+            ends.push(spawn(name, move || {
                 while let Some(job) = next(&receiver) {
                     job(&mut worker);
                 }
-                drop(worker);
-                drop(ended);
-            };
-            let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
-            spawned.map_err(|e| StoreError::Unavailable { what: "no thread could be started", source: Some(Box::new(e)) })?;
-            ends.push(end);
+            })?);
         }
         Ok(Self { jobs: Mutex::new(Some(sender)), permits: Arc::new(Semaphore::new(limit)), limit, ends: Mutex::new(ends) })
     }
@@ -83,8 +77,7 @@ impl<W: Send + 'static> Lane<W> {
         drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
         let ends = std::mem::take(&mut *self.ends.lock().unwrap_or_else(PoisonError::into_inner));
         for end in ends {
-            // The other side is dropped, never sent.
-            drop(end.await);
+            ended(end).await;
         }
     }
 
@@ -92,6 +85,24 @@ impl<W: Send + 'static> Lane<W> {
         let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         jobs.as_ref().ok_or_else(closed)?.send(job).map_err(|_| closed())
     }
+}
+
+/// Starts a thread. What is returned is for [`ended`].
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<oneshot::Receiver<()>, StoreError> {
+    let (running, end) = oneshot::channel::<()>();
+    let work = move || {
+        work();
+        drop(running);
+    };
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map_err(|e| StoreError::Unavailable { what: "no thread could be started", source: Some(Box::new(e)) })?;
+    Ok(end)
+}
+
+/// Waits until a thread has let go of all that it owned.
+pub(super) async fn ended(end: oneshot::Receiver<()>) {
+    // The other side is dropped, never sent.
+    drop(end.await);
 }
 
 fn next<W>(receiver: &Mutex<Receiver<Job<W>>>) -> Option<Job<W>> {
