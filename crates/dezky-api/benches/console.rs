@@ -149,7 +149,7 @@ async fn follow(visitor: &Visitor, log: &AuditLog, sampler: &mut Sampler, rate: 
             chunk = answer.chunk() => {
                 text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
                 while let Some((news, rest)) = text.split_once("\n\n") {
-                    if let Some(data) = news.strip_prefix("data: ") {
+                    if let Some(data) = news.lines().find_map(|line| line.strip_prefix("data: ")) {
                         let news: serde_json::Value = serde_json::from_str(data).unwrap();
                         shown += news["rows"].as_u64().unwrap();
                         let told = news["shed"].as_str().unwrap_or_default();

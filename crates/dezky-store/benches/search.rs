@@ -1,7 +1,8 @@
-//! How long a page takes, by what is asked for: `cargo bench -p dezky-store --bench search -- [EVENTS] [FILE]`.
+//! How long a page takes, by what is asked for: `cargo bench -p dezky-store --bench search -- [EVENTS] [FILE] [QUESTION]`.
 //!
 //! Fills a SQLite log with EVENTS (100,000) of realistic variety over 90 days, unless FILE holds them already, and prints for
-//! each question the median, the 99th percentile and the greatest time, the rows visited, and how many pages ran out of time.
+//! each question the median, the 99th percentile and the greatest time, the rows visited, and how many pages ran out of time. With QUESTION
+//! only those whose name contains it.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for the terminal that may stop at any error")]
 #![expect(clippy::cast_possible_truncation, reason = "small numbers only")]
@@ -24,6 +25,7 @@ async fn main() {
     let events: u64 = arguments.next().map_or(100_000, |n| n.parse().unwrap());
     let scratch = tempfile::tempdir().unwrap();
     let path = arguments.next().map_or_else(|| scratch.path().join("audit.db"), PathBuf::from);
+    let only = arguments.next().unwrap_or_default();
     let origin = Origin::new("bench/search").unwrap();
     let store = SqliteStore::open(&path, Identity::Given(origin.clone()), SqliteOptions::default()).await.unwrap();
     fill(&store, &origin, events).await;
@@ -38,7 +40,7 @@ async fn main() {
         "", "p50 ms", "p99 ms", "max ms", "visited", "p99", "found", "late"
     );
     let mut random = Random(7);
-    for (name, parameters) in questions() {
+    for (name, parameters) in questions().into_iter().filter(|(name, _)| name.contains(&only)) {
         for (suffix, more) in [("", 0), (" + tenant", 1), (" + 7 days", 2), (" + both", 3)] {
             ask(&store, &format!("{name}{suffix}"), &mut random, |random| {
                 let sample = sample(random.below(events), events);

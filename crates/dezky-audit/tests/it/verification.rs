@@ -100,6 +100,23 @@ async fn every_change_behind_our_back_is_found_where_it_was_made() {
 }
 
 #[tokio::test]
+async fn what_stands_behind_a_hole_of_any_length_is_walked_too() {
+    let scratch = recorded(Backend::Sqlite, 9_500).await;
+    let dir = scratch.dir.path();
+    tamper(dir, "CREATE TABLE saved AS SELECT seq, line FROM event");
+    let restore = "DELETE FROM event; INSERT INTO event (seq, line) SELECT seq, line FROM saved";
+    // Two thousand are read at once, and two reads run beside each other.
+    for (first, last) in [(1_999, 2_002), (2_001, 4_000), (4_001, 6_500), (100, 9_400), (2, 4_001), (6_001, 9_499)] {
+        tamper(dir, &format!("DELETE FROM event WHERE seq BETWEEN {first} AND {last}"));
+        let verification = verify(&scratch).await;
+        assert_eq!(kinds(&verification), [(Kind::SeqGap, At::Seq(last + 1))], "{first} to {last}");
+        assert_eq!(verification.report.events, 9_500 - (last + 1 - first), "{first} to {last}");
+        tamper(dir, restore);
+    }
+    scratch.finish().await;
+}
+
+#[tokio::test]
 async fn a_search_copy_that_says_something_else_is_found() {
     let scratch = recorded(Backend::Sqlite, 20).await;
     tamper(scratch.dir.path(), "UPDATE search SET actor_type = 'operator' WHERE seq = 9");

@@ -16,7 +16,7 @@ use crate::batch::check;
 use crate::error::StoreError;
 use crate::log::{Append, EventLog, Head, MAX_SEEN_KEYS, NewEvent, ReadLimit, Receipt, Stored, TenantHead, Tip};
 
-/// Keys of one source that one question asks for.
+/// The most keys in one question.
 const AT_ONCE: usize = 1_000;
 
 #[async_trait]
@@ -76,10 +76,9 @@ impl EventLog for MongoStore {
             return Err(StoreError::refused(format!("at most {MAX_SEEN_KEYS} keys at once")));
         }
         let events = self.events()?;
-        let by_source = by_source(keys.iter().map(|(source, id)| (source, id)));
-        let questions = by_source.iter().flat_map(|(source, ids)| ids.chunks(AT_ONCE).map(|ids| keyed(source, ids)));
-        let receipts = questions.map(|question| {
-            let found = events.find(question).projection(doc! { "hash": 1, "key": 1 });
+        let questions = questions(keys.iter().map(|(source, id)| (source, id)));
+        let receipts = questions.iter().map(|(source, ids)| {
+            let found = events.find(keyed(source, ids)).projection(doc! { "hash": 1, "key": 1 });
             async { self.all(found).await?.iter().map(|found| receipt(found)).collect::<Result<Vec<_>, _>>() }
         });
         let mut known: HashMap<(Source, ExternalId), Receipt> = HashMap::new();
@@ -93,13 +92,14 @@ impl EventLog for MongoStore {
     }
 }
 
-/// The ids that are asked for, source by source.
-pub(super) fn by_source<'a>(keys: impl Iterator<Item = (&'a Source, &'a ExternalId)>) -> HashMap<&'a str, Vec<&'a str>> {
+/// What to ask for, a source and ids of it at a time.
+pub(super) fn questions<'a>(keys: impl Iterator<Item = (&'a Source, &'a ExternalId)>) -> Vec<(&'a str, Vec<&'a str>)> {
     let mut by_source: HashMap<&str, Vec<&str>> = HashMap::new();
     for (source, id) in keys {
         by_source.entry(source.as_str()).or_default().push(id.as_str());
     }
-    by_source
+    let portions = |(source, ids): (_, Vec<_>)| ids.chunks(AT_ONCE).map(|ids| (source, ids.to_vec())).collect::<Vec<_>>();
+    by_source.into_iter().flat_map(portions).collect()
 }
 
 /// The keys of one source.

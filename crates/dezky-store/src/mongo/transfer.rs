@@ -14,7 +14,7 @@ use super::MongoStore;
 use super::chain::hint;
 use super::document::receipt;
 use super::indexes::{KEY, STREAM};
-use super::log::{by_source, keyed};
+use super::log::{keyed, questions};
 use super::tiles::Pending;
 use super::value::{blob, damaged, hash, hashes, integer, joined, number, optional_hash, part, seq, text};
 use crate::batch::Trunk;
@@ -177,10 +177,9 @@ impl MongoStore {
         let adopted = self.adopted.load(Ordering::Acquire);
         let keys = batch.iter().enumerate().filter_map(|(nth, event)| Some((nth, event.key.as_ref()?)));
         let asked = keys.filter(|(nth, key)| adopted || (*nth > 0 && !key.stands_alone));
-        let by_source = by_source(asked.map(|(_, key)| (&key.source, &key.external_id)));
+        let questions = questions(asked.map(|(_, key)| (&key.source, &key.external_id)));
         let events = self.events()?;
-        let questions = by_source.iter().flat_map(|(source, ids)| ids.chunks(SLICE).map(move |ids| (*source, ids)));
-        let known = questions.map(async |(source, ids)| {
+        let known = questions.iter().map(async |(source, ids)| {
             let found = self.first(events.find(keyed(source, ids)).projection(doc! { "_id": 1 })).await?;
             Ok::<_, StoreError>(found.is_some() || !self.adopted_receipts_of(source, ids).await?.is_empty())
         });
@@ -192,11 +191,9 @@ impl MongoStore {
         keys: &[(Source, ExternalId)],
     ) -> Result<Vec<((Source, ExternalId), Receipt)>, StoreError> {
         let mut known = Vec::new();
-        for (source, ids) in by_source(keys.iter().map(|(source, id)| (source, id))) {
-            for ids in ids.chunks(SLICE) {
-                let found = self.adopted_receipts_of(source, ids).await?;
-                known.extend(found.into_iter().map(|(source, id, receipt)| ((source, id), receipt)));
-            }
+        for (source, ids) in questions(keys.iter().map(|(source, id)| (source, id))) {
+            let found = self.adopted_receipts_of(source, &ids).await?;
+            known.extend(found.into_iter().map(|(source, id, receipt)| ((source, id), receipt)));
         }
         Ok(known)
     }

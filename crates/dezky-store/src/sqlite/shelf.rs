@@ -162,8 +162,12 @@ fn prefix(labels: &[Label]) -> &[Label] {
     &labels[..fit.count()]
 }
 
-/// This many rows are checked as quickly as another term is asked for.
-const FEW: usize = 4;
+/// Whether asking for a term that so many of a segment's events have leaves fewer rows to check than it costs: about as much as
+/// one row. What is not known of a term is hoped for.
+fn pays(left: &Places, commonness: usize, events: usize) -> bool {
+    let others = if commonness == usize::MAX { events } else { events.saturating_sub(commonness) };
+    left.count() * others > events
+}
 
 /// What answers from the tables of segments, with its statements prepared once.
 pub(super) struct Shelf<'c> {
@@ -177,19 +181,19 @@ impl<'c> Shelf<'c> {
     }
 
     /// The places in a segment that may have what the plan asks for; `None` when there are none. Terms are asked for in the
-    /// order of how many events had them in the segment before, until so few places are left that it is cheaper to check
-    /// their rows.
+    /// order of how many events had them in the segment before, until it is cheaper to check the rows of the places that are
+    /// left.
     pub(super) fn places(&mut self, label: &Label, plan: &mut Plan) -> Result<Option<Places>, Fault> {
         let mut found: Option<Places> = None;
         for alternatives in &mut plan.groups {
-            if found.as_ref().is_some_and(|found| found.count() <= FEW) {
+            if found.as_ref().is_some_and(|found| !pays(found, usize::MAX, label.events)) {
                 break;
             }
             let mut group = Places::none(label.events);
             for terms in alternatives {
                 let mut left = found.clone();
                 for (term, commonness) in terms.iter_mut() {
-                    if left.as_ref().is_some_and(|left| left.count() <= FEW) {
+                    if left.as_ref().is_some_and(|left| !pays(left, *commonness, label.events)) {
                         break;
                     }
                     let mut places = Places::none(label.events);
