@@ -1,13 +1,9 @@
 //! How fast 64 callers record, each durably, one event after the other: `cargo bench -p dezky-audit --bench record -- [EVENTS] [CALLERS]`.
 //!
-//! Each round records EVENTS (64,000) through the engine into SQLite, then writes the same rows in the same transactions, for as
-//! many callers, each waiting for its row, by a thread that is given them. All that is hashed and linked was computed before.
-//! The search copy is made in two ways:
-//!
-//! * *followed*: the rows go into a file of the store's own, whose own thread makes the search copy and its index from them, as
-//!   it does for the engine. What is missing is hashing and linking.
-//! * *alone*: the rows go into a file of the same tables, and those of the search copy, computed before, go there too, in slices; of its
-//!   index only what stayed, not what was merged on the way. The same in a bare loop, where nobody waits for anything.
+//! Each round records EVENTS (64,000) through the engine into SQLite, then writes the same rows in the same transactions into a
+//! file of the same tables, with everything computed before: for as many callers, each waiting for its row, by a thread that
+//! is given them; and in a bare loop, where nobody waits for anything. Both write the search copy's rows too, in slices, as
+//! the store does; of its index only what stayed, not what was merged on the way.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for the terminal that may stop at any error")]
 
@@ -25,7 +21,7 @@ use dezky_audit_core::merkle::tile::edge::TileEdge;
 use dezky_audit_core::merkle::{Frontier, leaf_hash};
 use dezky_audit_core::time::Timestamp;
 use dezky_store::sqlite::{SqliteOptions, SqliteStore};
-use dezky_store::{EventLog, Identity, ReadLimit, SearchCopy as _};
+use dezky_store::{EventLog, Identity, ReadLimit};
 use dezky_testkit::sample::Sampler;
 use rusqlite::types::Value;
 use rusqlite::{Connection, TransactionBehavior};
@@ -40,39 +36,35 @@ async fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let mut number = |default: usize| arguments.next().map_or(default, |n| n.parse().unwrap());
     let (events, callers) = (number(64_000), number(64));
-    let mut ratios = [Vec::new(), Vec::new(), Vec::new()];
+    let mut ratios = [Vec::new(), Vec::new()];
     for round in 1..=ROUNDS {
         // On the disk, not in memory: beside the build.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (recorded, batches) = record(folder.path(), events, callers).await;
         let copy = Copy::read(&folder.path().join("audit.db"));
         let transactions = batches.len();
-        let (batches, followed) = follow(&folder.path().join("followed.db"), batches, callers).await;
         let bare = Plain::new(&folder.path().join("bare.db"), copy.clone()).insert(&batches);
         let plain = Plain::new(&folder.path().join("plain.db"), copy);
-        let (_, alone) = serve(plain, batches, callers).await;
+        let rows = serve(plain, batches, callers).await;
         let ratio = |plain: Duration| plain.as_secs_f64() / recorded.as_secs_f64();
         println!(
-            "round {round}: recorded {:>6.0} events/s in transactions of {:.1}; rows followed {:>6.0} a second, ratio {:.2}; \
-             alone {:>6.0} a second, ratio {:.2}; in a bare loop {:>6.0} a second, ratio {:.2}",
+            "round {round}: recorded {:>6.0} events/s in transactions of {:.1}; rows alone {:>6.0} a second, ratio {:.2}; \
+             in a bare loop {:>6.0} a second, ratio {:.2}",
             rate(events, recorded),
             events as f64 / transactions as f64,
-            rate(events, followed),
-            ratio(followed),
-            rate(events, alone),
-            ratio(alone),
+            rate(events, rows),
+            ratio(rows),
             rate(events, bare),
             ratio(bare),
         );
-        for (ratios, time) in ratios.iter_mut().zip([followed, alone, bare]) {
-            ratios.push(ratio(time));
-        }
+        ratios[0].push(ratio(rows));
+        ratios[1].push(ratio(bare));
     }
-    let [followed, alone, bare] = ratios.map(|mut ratios| {
+    let [rows, bare] = ratios.map(|mut ratios| {
         ratios.sort_by(f64::total_cmp);
         ratios[ROUNDS / 2]
     });
-    println!("median ratio {followed:.2} (to reach: 0.80); to rows alone {alone:.2}, to the bare loop {bare:.2}");
+    println!("median ratio {rows:.2} (to reach: 0.80); to the bare loop {bare:.2}");
 }
 
 /// Every look at it is a millisecond later, so that the time of recording tells which events were appended together.
@@ -236,30 +228,15 @@ impl Copy {
 /// A file that rows are put into, and nothing else.
 struct Plain {
     connection: Connection,
-    /// `None` where the store's own thread makes it.
-    copy: Option<Copy>,
+    copy: Copy,
     slice: usize,
 }
 
 impl Plain {
     fn new(path: &Path, copy: Copy) -> Self {
         let connection = Connection::open(path).unwrap();
-        connection.execute_batch(PRAGMAS).unwrap();
         connection.execute_batch(TABLES).unwrap();
-        Self { connection, copy: Some(copy), slice: 0 }
-    }
-
-    /// Into a file of the store's own, beside it.
-    fn beside(path: &Path) -> Self {
-        let mut connection = Connection::open(path).unwrap();
-        connection.execute_batch(PRAGMAS).unwrap();
-        // The store's thread writes its slices in between: who waits for them is to lose no more time than in one queue with them.
-        let again = |_| {
-            std::thread::sleep(Duration::from_micros(50));
-            true
-        };
-        connection.busy_handler(Some(again)).unwrap();
-        Self { connection, copy: None, slice: 0 }
+        Self { connection, copy, slice: 0 }
     }
 
     fn insert(mut self, batches: &[Vec<Row>]) -> Duration {
@@ -293,28 +270,16 @@ impl Plain {
         run("INSERT OR IGNORE INTO recorded VALUES (?1, ?2)", &[&(last.seq / 1_024), &last.recorded_at]);
         run("UPDATE log SET size = ?1, hash = ?2, peaks = ?3", &[&last.seq, &[0_u8; 32], &last.peaks]);
         transaction.commit().unwrap();
-        let Some(copy) = &self.copy else { return };
-        let rows = copy.search.len();
+        let rows = self.copy.search.len();
         if usize::try_from(last.seq).unwrap() >= ((self.slice + 1) * SLICE).min(rows) {
-            copy.insert(&mut self.connection, self.slice, rows.div_ceil(SLICE));
+            self.copy.insert(&mut self.connection, self.slice, rows.div_ceil(SLICE));
             self.slice += 1;
         }
     }
 }
 
-/// The rows into a file of the store's own, whose thread follows with the search copy.
-async fn follow(path: &Path, batches: Vec<Vec<Row>>, callers: usize) -> (Vec<Vec<Row>>, Duration) {
-    let origin = Identity::Given(Origin::new("bench/record").unwrap());
-    let store = SqliteStore::open(path, origin, SqliteOptions::default()).await.unwrap();
-    let served = serve(Plain::beside(path), batches, callers).await;
-    store.settle().await.unwrap();
-    store.close().await;
-    served
-}
-
-/// The rows of each transaction come from that many callers, each of whom waits for its row before it gives the next. They
-/// are returned, with how long it took.
-async fn serve(mut plain: Plain, batches: Vec<Vec<Row>>, callers: usize) -> (Vec<Vec<Row>>, Duration) {
+/// The rows of each transaction come from that many callers, each of whom waits for its row before it gives the next.
+async fn serve(mut plain: Plain, batches: Vec<Vec<Row>>, callers: usize) -> Duration {
     let (give, mut rows) = tokio::sync::mpsc::unbounded_channel::<(Row, oneshot::Sender<()>)>();
     let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
     let mut turns: Vec<Vec<Row>> = (0..callers).map(|_| Vec::new()).collect();
@@ -323,7 +288,7 @@ async fn serve(mut plain: Plain, batches: Vec<Vec<Row>>, callers: usize) -> (Vec
     }
     let began = Instant::now();
     let writer = std::thread::spawn(move || {
-        let (mut early, mut done) = (BTreeMap::new(), Vec::new());
+        let mut early = BTreeMap::new();
         let mut next = 1;
         for size in sizes {
             let (mut batch, mut waiting) = (Vec::with_capacity(size), Vec::with_capacity(size));
@@ -339,9 +304,7 @@ async fn serve(mut plain: Plain, batches: Vec<Vec<Row>>, callers: usize) -> (Vec
             }
             plain.transaction(&batch);
             waiting.into_iter().for_each(|answer| answer.send(()).unwrap());
-            done.push(batch);
         }
-        done
     });
     let mut tasks = tokio::task::JoinSet::new();
     for turn in turns {
@@ -357,15 +320,13 @@ async fn serve(mut plain: Plain, batches: Vec<Vec<Row>>, callers: usize) -> (Vec
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
-    let time = began.elapsed();
-    (writer.join().unwrap(), time)
+    writer.join().unwrap();
+    began.elapsed()
 }
 
-const PRAGMAS: &str =
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536";
-
 const TABLES: &str =
-    "CREATE TABLE log (id INTEGER PRIMARY KEY, size INTEGER, hash BLOB, peaks BLOB);
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536;
+     CREATE TABLE log (id INTEGER PRIMARY KEY, size INTEGER, hash BLOB, peaks BLOB);
      INSERT INTO log VALUES (1, 0, x'', x'');
      CREATE TABLE event (seq INTEGER PRIMARY KEY, line BLOB NOT NULL);
      CREATE TABLE receipt (source TEXT, external_id TEXT, seq INTEGER, hash BLOB, mac BLOB, PRIMARY KEY (source, external_id)) WITHOUT ROWID;

@@ -159,7 +159,7 @@ impl Look<'_> {
         }
         let mut heads = Heads { after: first - 1, done: false };
         let mut from = first;
-        let mut read = self.read(from, end).await?;
+        let mut read = self.check(from, end).await?;
         while let Some(last) = read.last().map(|checked| checked.seq) {
             heads.up_to(self, &mut walk, last).await?;
             from = last.saturating_add(1);
@@ -167,7 +167,7 @@ impl Look<'_> {
                 walk_checked(&mut walk, &read);
                 (walk, read.len())
             });
-            let (next, walked) = tokio::join!(self.read(from, end), walked);
+            let (next, walked) = tokio::join!(self.check(from, end), walked);
             // The runtime is going down.
             let (done, events) = walked.map_err(|_| VerifyError::Closed)?;
             walk = done;
@@ -176,33 +176,6 @@ impl Look<'_> {
         }
         heads.up_to(self, &mut walk, u64::MAX).await?;
         Ok(walk)
-    }
-
-    /// The next events, none where there are no more. Two chunks are asked for at once, so that the store works at one while the other is
-    /// taken in.
-    async fn read(&self, from: u64, end: u64) -> Result<Vec<Checked>, StoreError> {
-        let length = CHUNK.events as u64;
-        let second = from.saturating_add(length);
-        let third = second.saturating_add(length);
-        if second > end {
-            return self.check(from, end).await;
-        }
-        let (mut read, behind) = tokio::try_join!(self.whole(from, second - 1), self.check(second, end.min(third - 1)))?;
-        read.extend(behind);
-        // Whatever is missing, there may be events behind it.
-        if read.is_empty() { self.check(third, end).await } else { Ok(read) }
-    }
-
-    /// All events of a range.
-    async fn whole(&self, from: u64, end: u64) -> Result<Vec<Checked>, StoreError> {
-        let mut read = self.check(from, end).await?;
-        let mut last = read.last().map(|checked| checked.seq);
-        while let Some(next) = last.filter(|last| *last < end) {
-            let more = self.check(next + 1, end).await?;
-            last = more.last().map(|checked| checked.seq);
-            read.extend(more);
-        }
-        Ok(read)
     }
 
     async fn check(&self, from: u64, end: u64) -> Result<Vec<Checked>, StoreError> {

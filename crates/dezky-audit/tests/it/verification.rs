@@ -105,7 +105,7 @@ async fn what_stands_behind_a_hole_of_any_length_is_walked_too() {
     let dir = scratch.dir.path();
     tamper(dir, "CREATE TABLE saved AS SELECT seq, line FROM event");
     let restore = "DELETE FROM event; INSERT INTO event (seq, line) SELECT seq, line FROM saved";
-    // Two thousand are read at once, and two reads run beside each other.
+    // Two thousand are read at once.
     for (first, last) in [(1_999, 2_002), (2_001, 4_000), (4_001, 6_500), (100, 9_400), (2, 4_001), (6_001, 9_499)] {
         tamper(dir, &format!("DELETE FROM event WHERE seq BETWEEN {first} AND {last}"));
         let verification = verify(&scratch).await;
