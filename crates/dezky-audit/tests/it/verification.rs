@@ -13,6 +13,10 @@ pub(crate) fn tamper(dir: &Path, sql: &str) {
     connection.execute_batch(sql).unwrap();
 }
 
+/// The events as they are, and back to them.
+const SAVE: &str = "CREATE TABLE saved AS SELECT seq, line FROM event";
+const RESTORE: &str = "DELETE FROM event; INSERT INTO event (seq, line) SELECT seq, line FROM saved";
+
 async fn recorded(backend: Backend, n: usize) -> Scratch {
     let scratch = Scratch::new(backend).await;
     let some = |n: usize| if n.is_multiple_of(2) { of_tenant("acme", draft("user.login")) } else { draft("platform.started") };
@@ -79,8 +83,7 @@ async fn verification_may_start_behind_a_checkpoint() {
 async fn every_change_behind_our_back_is_found_where_it_was_made() {
     let scratch = recorded(Backend::Sqlite, 100).await;
     let dir = scratch.dir.path();
-    tamper(dir, "CREATE TABLE saved AS SELECT seq, line FROM event");
-    let restore = "DELETE FROM event; INSERT INTO event (seq, line) SELECT seq, line FROM saved";
+    tamper(dir, SAVE);
     let cases = [
         ("UPDATE event SET line = replace(line, 'success', 'failure') WHERE seq = 42", (Kind::EventHashMismatch, At::Seq(42)), 1),
         ("DELETE FROM event WHERE seq = 50", (Kind::SeqGap, At::Seq(51)), 3),
@@ -93,7 +96,7 @@ async fn every_change_behind_our_back_is_found_where_it_was_made() {
         let verification = verify(&scratch).await;
         assert_eq!(kinds(&verification), [expected], "{sql}");
         assert_eq!(verification.exit_code, exit_code, "{sql}");
-        tamper(dir, restore);
+        tamper(dir, RESTORE);
         assert_eq!(verify(&scratch).await.exit_code, 0, "restored after {sql}");
     }
     scratch.finish().await;
@@ -103,15 +106,14 @@ async fn every_change_behind_our_back_is_found_where_it_was_made() {
 async fn what_stands_behind_a_hole_of_any_length_is_walked_too() {
     let scratch = recorded(Backend::Sqlite, 9_500).await;
     let dir = scratch.dir.path();
-    tamper(dir, "CREATE TABLE saved AS SELECT seq, line FROM event");
-    let restore = "DELETE FROM event; INSERT INTO event (seq, line) SELECT seq, line FROM saved";
+    tamper(dir, SAVE);
     // Two thousand are read at once.
     for (first, last) in [(1_999, 2_002), (2_001, 4_000), (4_001, 6_500), (100, 9_400), (2, 4_001), (6_001, 9_499)] {
         tamper(dir, &format!("DELETE FROM event WHERE seq BETWEEN {first} AND {last}"));
         let verification = verify(&scratch).await;
         assert_eq!(kinds(&verification), [(Kind::SeqGap, At::Seq(last + 1))], "{first} to {last}");
         assert_eq!(verification.report.events, 9_500 - (last + 1 - first), "{first} to {last}");
-        tamper(dir, restore);
+        tamper(dir, RESTORE);
     }
     scratch.finish().await;
 }
