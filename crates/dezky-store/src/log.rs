@@ -144,7 +144,8 @@ pub trait EventLog: Send + Sync {
     /// Where a tenant's stream ends; `None` when it has no event. Outlives its events in hot storage.
     async fn tenant_head(&self, tenant: &TenantSlug) -> Result<Option<TenantHead>, StoreError>;
 
-    /// The same of several tenants at once, in their order.
+    /// The same of several tenants at once, in their order, at the end of the log that this handle saw last: for those who are
+    /// about to append behind it, and are told then when the log goes on by now.
     async fn heads_of(&self, tenants: &[TenantSlug]) -> Result<Vec<Option<TenantHead>>, StoreError> {
         let mut heads = Vec::with_capacity(tenants.len());
         for tenant in tenants {

@@ -189,6 +189,9 @@ pub async fn tenant_heads_follow_their_streams(fresh: impl AsyncFn() -> Fixture)
         assert_eq!(head.peaks, frontier(stream.iter().map(|(_, hash)| *hash)).peaks());
         assert!(listed.iter().any(|(slug, known)| slug.as_str() == *tenant && *known == head));
     }
+    let asked = ["initech", "umbrella", "acme"].map(|tenant| TenantSlug::new(tenant).unwrap());
+    let heads = store.heads_of(&asked).await.unwrap();
+    assert_eq!(heads.iter().map(|head| head.as_ref().map(|head| head.tenant_seq)).collect::<Vec<_>>(), [Some(9), None, Some(27)]);
 }
 
 pub async fn tiles_are_those_of_the_tree(fresh: impl AsyncFn() -> Fixture) {

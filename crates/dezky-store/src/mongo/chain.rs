@@ -20,8 +20,10 @@ use crate::log::{Head, NewEvent, TenantHead, Tip};
 
 /// The most tenants whose streams are kept in memory.
 const MAX_BRANCHES: usize = 4_096;
-/// How many places behind the known end are looked at, one by one; whoever is further behind begins anew.
-const WINDOWS: [u64; 3] = [64, 512, 4_096];
+/// How many places behind the known end are looked at, one by one; and then, as long as all are taken, so often so many more. A
+/// server may spend as much on a place where nothing is as on another. Whoever is further behind begins anew.
+const WINDOW: u64 = 64;
+const MORE: (usize, u64) = (16, 256);
 /// Questions that are asked beside each other.
 const AT_ONCE: usize = 8;
 /// Every so many events of a tenant its peaks are stored.
@@ -55,7 +57,7 @@ impl MongoStore {
         }
         let events = self.events()?;
         let (mut next, mut from) = (Vec::new(), tip.size);
-        for window in WINDOWS {
+        for window in std::iter::once(WINDOW).chain(std::iter::repeat_n(MORE.1, MORE.0)) {
             let places = doc! { "_id": { "$in": positions(from..=from + window) } };
             let mut found = self.all(events.find(places).projection(doc! { "hash": 1, "tenant": 1 })).await?;
             found.sort_by_key(|document| number(document, "_id").unwrap_or_default());

@@ -227,6 +227,30 @@ async fn a_batch_stops_where_another_writer_is() {
     assert_eq!(a.head().await.unwrap().tip(), third.tip());
 }
 
+#[tokio::test]
+async fn what_others_appended_is_learned_however_much_it_is() {
+    let database = fresh_database();
+    let (a, b) = (open(&database).await, open(&database).await);
+    let mut scribe = Scribe::new(&origin());
+    scribe.append(&a, &[Sample::at(1).of("acme"), Sample::at(1), Sample::at(1).of("globex")]).await;
+    let acme = [TenantSlug::new("acme").unwrap()];
+    for n in [1, 64, 65, 319, 320, 321, 600, 4_400] {
+        let (tip, before) = (scribe.tip(), a.heads_of(&acme).await.unwrap());
+        let mut late = scribe.clone();
+        for some in vec![Sample::at(2).of("acme"); n].chunks(800) {
+            scribe.append(&b, some).await;
+        }
+        // What it is about to append belongs behind the end that it knows, and so do the heads that it is told.
+        assert_eq!(a.heads_of(&acme).await.unwrap(), before);
+        assert_eq!(a.append(tip, late.seal(&[Sample::at(3).of("acme")])).await.unwrap(), Append::Conflict, "{n} behind");
+        assert_eq!(a.head().await.unwrap().tip(), scribe.tip());
+        let head = a.heads_of(&acme).await.unwrap().remove(0).unwrap();
+        assert_eq!((head.seq.get(), &head), (scribe.tip().size, &b.tenant_head(&acme[0]).await.unwrap().unwrap()));
+        scribe.append(&a, &[Sample::at(4).of("globex"), Sample::at(4).of("acme")]).await;
+    }
+    assert_whole(&b, scribe.tip().size).await;
+}
+
 /// Appends `n` events one batch after the other, each linked to the head that it finds.
 async fn write(store: &MongoStore, name: &str, n: usize) {
     let mut scribe = Scribe::new(&origin());
