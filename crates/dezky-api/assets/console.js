@@ -3,6 +3,22 @@ const csrf = document.body.dataset.csrf;
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
+// What this browser keeps, where it keeps anything.
+function kept(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+function keep(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // Then for this page alone.
+  }
+}
+
 // Times in the reader's zone, UTC in the title.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const two = (n) => String(n).padStart(2, "0");
@@ -21,6 +37,12 @@ function localise(root) {
 localise(document);
 for (const element of $$("[data-zone]")) element.textContent = zone;
 
+/** Says something to whoever does not see it happen. */
+function say(text) {
+  const said = $("#said");
+  if (said) said.textContent = text;
+}
+
 // The drawer: the event's own page beside the list.
 const rows = $("#rows");
 let drawer = null;
@@ -33,6 +55,7 @@ function select(row) {
 }
 /** Opens the event of a row, or one that is not in the list. */
 async function open(row, seq = row.dataset.seq) {
+  const stepping = drawer !== null && !drawer.contains(document.activeElement);
   select(row);
   drawer?.remove();
   drawer = document.createElement("div");
@@ -53,7 +76,7 @@ async function open(row, seq = row.dataset.seq) {
   body.textContent = "Loading …";
   drawer.append(head, body);
   document.body.append(drawer);
-  close.focus();
+  if (!stepping) close.focus();
   history.replaceState(null, "", `#event-${seq}`);
   const mine = drawer;
   try {
@@ -78,7 +101,7 @@ function shut() {
 rows?.addEventListener("click", (event) => {
   if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
   const row = event.target.closest("tr");
-  if (!row || getSelection().toString()) return;
+  if (!row?.dataset.seq || getSelection().toString()) return;
   event.preventDefault();
   open(row);
 });
@@ -106,7 +129,10 @@ async function older() {
     const more = $$("#rows > tr", page);
     localise(page);
     rows.append(...more.map((row) => document.adoptNode(row)));
-    $("#more").replaceWith(document.adoptNode($("#more", page)));
+    // What the page says of the archive holds for the list that now ends where it ends.
+    for (const part of ["#more", "#notices"]) $(part).replaceWith(document.adoptNode($(part, page)));
+    say(`${more.length} more event${more.length === 1 ? "" : "s"}`);
+    if (document.activeElement === document.body) $("a", more[0] ?? $("#more"))?.focus({ preventScroll: true });
     $("#older")?.addEventListener("click", loadOlder);
     for (const up of $$("#more a:not(#older)")) up.remove();
   } catch (error) {
@@ -122,7 +148,12 @@ function loadOlder(event) {
 }
 $("#older")?.addEventListener("click", loadOlder);
 
-// Keys.
+// Keys. They are single letters, so whoever speaks to the browser can do without them.
+const useKeys = $("#use-keys");
+if (useKeys) {
+  useKeys.checked = kept("dezky-audit.keys") !== "off";
+  useKeys.addEventListener("change", () => keep("dezky-audit.keys", useKeys.checked ? "on" : "off"));
+}
 function step(by) {
   const all = $$("tr[data-seq]", rows);
   const at = all.indexOf(selected) + by;
@@ -135,7 +166,7 @@ function step(by) {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && drawer) return shut();
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) return;
-  if (!rows) return;
+  if (!rows || !useKeys?.checked) return;
   const act = {
     "/": () => $("#search")?.focus(),
     j: () => step(1),
@@ -171,8 +202,16 @@ if (histogram) {
     mark.setAttribute("width", Math.abs(to - begin) * width);
   };
   histogram.addEventListener("dragstart", (event) => event.preventDefault());
+  // A finger that scrolls the page, or Escape, is no drag after all.
+  const cancel = () => {
+    begin = null;
+    mark?.remove();
+  };
+  document.addEventListener("pointercancel", cancel);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && cancel());
   histogram.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
+    cancel();
     begin = place(event);
     mark = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     mark.setAttribute("class", "drag");
@@ -211,22 +250,43 @@ if (live) {
   let { after } = live.dataset;
   let stream = null;
   let waiting = [];
-  let missed = "";
+  // What is not shown: how many, where that is known, and why.
+  let left = new Map();
+  let ended = "";
+  const leave = (why, n) => left.set(why, left.has(why) ? left.get(why) + (n ?? NaN) : (n ?? NaN));
+  const missed = () => [...left].map(([why, n]) => `${isNaN(n) ? "some" : n.toLocaleString("en")} events ${why}`).join(" · ");
   const tell = () => {
     const n = waiting.length;
-    announce.hidden = n === 0 && !missed;
-    const news = n ? `${n >= most ? `${most}+` : n} new event${n === 1 ? "" : "s"}` : "";
-    button.textContent = [news, missed].filter(Boolean).join(" · ") + (n ? " — show" : "");
+    const not = [missed(), ended].filter(Boolean).join(" · ");
+    announce.hidden = n === 0 && !not;
+    const news = n ? `${n} new event${n === 1 ? "" : "s"}` : "";
+    const text = [news, not].filter(Boolean).join(" · ") + (n ? " — show" : "");
+    // Told once it is there, not again with every number.
+    if (button.textContent === "" && text) say(n ? "New events have come" : not);
+    button.textContent = text;
   };
   const show = () => {
     const table = rows.closest("table");
     table.hidden = false;
     const keep = document.documentElement.scrollHeight - scrollY;
+    const first = waiting[0];
+    // The place of what is not shown stays to be seen.
+    if (left.size) {
+      const gap = document.createElement("tr");
+      gap.className = "gap";
+      const cell = document.createElement("td");
+      cell.colSpan = $$("th", table).length;
+      cell.textContent = `${missed()}: load the page again to see them`;
+      gap.append(cell);
+      waiting.push(gap);
+    }
     rows.prepend(...waiting);
     if (scrollY > 100) scrollTo(0, document.documentElement.scrollHeight - keep);
     waiting = [];
-    missed = "";
+    left = new Map();
+    ended = "";
     $(".empty")?.remove();
+    $("a", first)?.focus({ preventScroll: true });
     tell();
   };
   const follow = () => {
@@ -237,7 +297,7 @@ if (live) {
       // While it tries again there is nothing to do; it ends where the answer was no stream.
       if (stream?.readyState !== EventSource.CLOSED) return;
       pause();
-      missed = "following ended: load the page again";
+      ended = "following ended: load the page again";
       tell();
     };
     stream.onmessage = (event) => {
@@ -250,10 +310,10 @@ if (live) {
       localise(table);
       waiting.unshift(...fresh);
       if (waiting.length > most) {
-        missed = "older ones were dropped";
+        leave("were more than wait here", waiting.length - most);
         waiting.length = most;
       }
-      if (shed) missed = shed;
+      if (shed) leave(shed.why, shed.n);
       tell();
     };
     live.textContent = "❚❚ Pause";
@@ -313,6 +373,6 @@ async function verifyChain(event) {
 // Which key this browser has pinned.
 const pinned = $("[data-pinned]");
 if (pinned) {
-  const vkey = localStorage.getItem(`dezky-audit.vkey.${document.body.dataset.origin}`);
+  const vkey = kept(`dezky-audit.vkey.${document.body.dataset.origin}`);
   pinned.textContent = vkey ? `Pinned in this browser: ${vkey}` : "No key of this log is pinned in this browser.";
 }

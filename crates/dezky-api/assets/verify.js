@@ -91,21 +91,59 @@ export async function openNote(note, origin, vkey) {
     known = true;
     if (!(await crypto.subtle.verify({ name: "Ed25519" }, key.imported, bytes.slice(4), utf8.encode(text)))) throw new Error("the signature is not good");
   }
-  if (!known) throw new Error("the pinned key has not signed this checkpoint");
+  if (!known) throw new Error("the pinned key has not signed this checkpoint; if the log has a new key that was handed to you, use that one");
   return { size: BigInt(size), root: unbase64(root) };
 }
 
 const place = (origin) => `dezky-audit.vkey.${origin}`;
 
+// Where the browser keeps nothing, a pinned key is good for this page.
+let unkept = null;
+function pinned(origin) {
+  try {
+    return localStorage.getItem(place(origin)) ?? unkept;
+  } catch {
+    return unkept;
+  }
+}
+function pinKey(origin, vkey) {
+  unkept = vkey;
+  try {
+    localStorage.setItem(place(origin), vkey);
+  } catch {
+    // For this page alone, then.
+  }
+}
+
+/** What could not be looked at is not wrong. */
+class CouldNotCheck extends Error {}
+
+/** Answers that say nothing of the event: who asks, how often, or a server that is not there. */
+const elsewhere = [401, 403, 408, 429, 502, 503, 504];
+
+async function load(what, url, accept) {
+  let answer;
+  try {
+    answer = await fetch(url, { headers: { accept } });
+  } catch (error) {
+    throw new CouldNotCheck(`${what} could not be loaded: ${error.message}`);
+  }
+  if (answer.ok) return answer.text();
+  const { detail } = await answer.json().catch(() => ({}));
+  const why = `${what} could not be loaded: ${detail ?? `status ${answer.status}`}`;
+  throw elsewhere.includes(answer.status) ? new CouldNotCheck(why) : new Error(why);
+}
+
+const signs = { good: "✓", bad: "✕", warn: "?" };
+
 async function run(article, steps) {
   const { seq, origin } = article.dataset;
-  const vkey = localStorage.getItem(place(origin));
   steps.replaceChildren();
-  const say = (good, text) => {
+  const say = (state, text) => {
     const item = document.createElement("li");
     const sign = document.createElement("span");
-    sign.className = `state ${good ? "good" : "bad"}`;
-    sign.textContent = good ? "✓" : "✕";
+    sign.className = `state ${state}`;
+    sign.textContent = signs[state];
     const words = document.createElement("span");
     words.textContent = text;
     item.append(sign, words);
@@ -113,28 +151,25 @@ async function run(article, steps) {
   };
   delete article.dataset.verified;
   try {
-    const fetched = await fetch(`/audit/events/${seq}`, { headers: { accept: "application/json" } });
-    if (!fetched.ok) throw new Error(`the event could not be loaded (status ${fetched.status})`);
-    const line = await fetched.text();
+    const line = await load("the event", `/audit/events/${seq}`, "application/json");
     const { event, computed } = await eventHash(line);
     if (computed !== event.hash) throw new Error(`the event’s hash is not its own: stated ${event.hash}, computed ${computed}`);
     if (String(event.seq) !== seq) throw new Error(`this is event ${event.seq}, not ${seq}`);
-    say(true, `The event has the hash that it states: ${computed}`);
-    const answer = await fetch(`/audit/events/${seq}/proof`, { headers: { accept: "application/json, text/plain" } });
-    if (!answer.ok) throw new Error(`the server has no proof of it: ${(await answer.json()).detail}`);
-    const proof = parseProof(await answer.text());
+    say("good", `The event has the hash that it states: ${computed}`);
+    const proof = parseProof(await load("its proof", `/audit/events/${seq}/proof`, "application/json, text/plain"));
     if (proof.line !== line) throw new Error("the proof is of another event");
     if (proof.index !== BigInt(seq) - 1n) throw new Error("the proof is of another place");
-    const head = await openNote(proof.note, origin, vkey);
-    say(true, `The key that is pinned in this browser signed the tree of ${head.size} events`);
+    const head = await openNote(proof.note, origin, pinned(origin));
+    say("good", `The key that is pinned in this browser signed the tree of ${head.size} events`);
     const root = await rootOf(unhex(computed), proof.index, head.size, proof.path);
     if (!root || !equal(root, head.root)) throw new Error("its path does not lead to the signed root");
-    say(true, `The event is number ${seq} of that tree, by ${proof.path.length} hashes`);
-    say(true, "Verified in this browser.");
+    say("good", `The event is number ${seq} of that tree, by ${proof.path.length} hashes`);
+    say("good", "Verified in this browser.");
     article.dataset.verified = "good";
   } catch (error) {
-    say(false, `Not verified: ${error.message}.`);
-    article.dataset.verified = "bad";
+    const unchecked = error instanceof CouldNotCheck || error.name === "NotSupportedError";
+    say(unchecked ? "warn" : "bad", `${unchecked ? "Could not be checked" : "Not verified"}: ${error.message}.`);
+    article.dataset.verified = unchecked ? "unknown" : "bad";
   }
 }
 
@@ -154,17 +189,25 @@ export function prepare(root) {
     steps.textContent = "This browser verifies on https:// and on this machine only.";
     return;
   }
-  button.addEventListener("click", () => {
-    if (localStorage.getItem(place(origin))) return run(article, steps);
+  const held = root.querySelector("[data-held]");
+  const ask = () => {
     pin.hidden = false;
     input.focus();
-  });
+  };
+  const show = () => {
+    held.hidden = !pinned(origin);
+    held.querySelector("code").textContent = pinned(origin) ?? "";
+  };
+  show();
+  root.querySelector("[data-other]").addEventListener("click", ask);
+  button.addEventListener("click", () => (pinned(origin) ? run(article, steps) : ask()));
   root.querySelector("[data-pin-now]").addEventListener("click", async () => {
     try {
       const vkey = input.value.trim();
       if ((await parseKey(vkey)).name !== origin) throw new Error("this is the key of another log");
-      localStorage.setItem(place(origin), vkey);
+      pinKey(origin, vkey);
       pin.hidden = true;
+      show();
       await run(article, steps);
     } catch (error) {
       steps.textContent = `✕ Not pinned: ${error.message}.`;

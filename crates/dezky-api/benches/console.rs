@@ -152,8 +152,7 @@ async fn follow(visitor: &Visitor, log: &AuditLog, sampler: &mut Sampler, rate: 
                     if let Some(data) = news.lines().find_map(|line| line.strip_prefix("data: ")) {
                         let news: serde_json::Value = serde_json::from_str(data).unwrap();
                         shown += news["rows"].as_u64().unwrap();
-                        let told = news["shed"].as_str().unwrap_or_default();
-                        shed += told.split(' ').next().unwrap().replace(',', "").parse().unwrap_or(0);
+                        shed += news["shed"]["n"].as_u64().unwrap_or(0);
                     }
                     text = rest.to_owned();
                 }

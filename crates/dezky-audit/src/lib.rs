@@ -63,7 +63,7 @@ pub use metrics::{Histogram, Metrics};
 pub use open::OpenError;
 pub use prove::{ProveError, TenantCheckpoint};
 pub use record::{Fate, Kept, Receipt, RecordError, Refusal, RefusalReason};
-pub use verify::{Verification, VerifyError, VerifyOptions, walk_checked};
+pub use verify::{LastVerification, Verification, VerifyError, VerifyOptions, walk_checked};
 pub use world::{Clock, ManualClock, NoRandomness, Randomness, SystemClock, SystemRandomness, World};
 
 // What callers need to speak to this crate:

@@ -11,7 +11,7 @@ use dezky_audit_core::verify::{At, Conclude, Finding, HeadSource, Kind, Report, 
 use dezky_store::runs::MAX_RUN_BYTES;
 use dezky_store::{Checked, CheckpointRecord, Difference, ReadLimit, Store, StoreError, VerificationRun};
 
-use crate::audit_log::Inner;
+use crate::audit_log::{AuditLog, Inner};
 use crate::copy::archived::hash_at;
 use crate::tree;
 
@@ -63,14 +63,18 @@ pub enum VerifyError {
 #[derive(Debug, Default)]
 pub(crate) struct Verifier {
     running: AtomicBool,
-    last: Mutex<Option<LastRun>>,
+    last: Mutex<Option<LastVerification>>,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LastRun {
-    pub(crate) at: Timestamp,
-    pub(crate) exit_code: u8,
-    pub(crate) findings: u64,
+/// What a verification came to, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastVerification {
+    /// When it ended.
+    pub at: Timestamp,
+    /// As `dezky-verify` would exit.
+    pub exit_code: u8,
+    /// How many, the omitted ones among them.
+    pub findings: u64,
 }
 
 impl Verifier {
@@ -78,7 +82,7 @@ impl Verifier {
         self.running.load(Ordering::Acquire)
     }
 
-    pub(crate) fn last(&self) -> Option<LastRun> {
+    pub(crate) fn last(&self) -> Option<LastVerification> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -93,6 +97,14 @@ struct Turn<'a>(&'a Verifier);
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.running.store(false, Ordering::Release);
+    }
+}
+
+impl AuditLog {
+    /// The last one of this process that says something about the whole log; `None` before the first. It is known here also when the
+    /// store could not keep it among its runs.
+    pub fn last_verification(&self) -> Option<LastVerification> {
+        self.inner.verifier.last()
     }
 }
 
@@ -121,7 +133,11 @@ pub(crate) async fn run(log: &Inner, options: VerifyOptions) -> Result<Verificat
         attempts += 1;
         // What left hot storage in the middle of the walk is missing only there.
         if !walk.findings().missing() || attempts == ATTEMPTS || log.store.hot().await?.border == border {
-            return conclude(log, walk).await;
+            let at = log.world.clock.now();
+            let report = walk.finish(Conclude { now: at, max_age_seconds: None, ends_early: false });
+            // Whoever looks at a part sees nothing of what is wrong before it: only what is wrong is said of the log.
+            let kept = options.from.is_none() || !report.findings.is_empty();
+            return if kept { keep(log, at, report).await } else { Verification::of(at, report) };
         }
     }
 }
@@ -259,28 +275,66 @@ async fn behind(log: &Inner, size: u64, trust: &Trust) -> Result<Start, VerifyEr
     }
 }
 
-async fn conclude(log: &Inner, walk: Walk) -> Result<Verification, VerifyError> {
-    let at = log.world.clock.now();
-    keep(log, at, walk.finish(Conclude { now: at, max_age_seconds: None, ends_early: false })).await
-}
-
 /// Keeps what came out, as a verification run and in the numbers.
 pub(crate) async fn keep(log: &Inner, at: Timestamp, report: Report) -> Result<Verification, VerifyError> {
-    let json = serde_json::to_string(&report).map_err(|error| StoreError::Refused { reason: error.to_string() })?;
+    let verification = Verification::of(at, report)?;
+    let report = &verification.report;
     let findings = report.findings.len() as u64 + report.findings_omitted;
-    let run = LastRun { at, exit_code: report.exit_code, findings };
+    let run = LastVerification { at, exit_code: report.exit_code, findings };
     *log.verifier.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(run);
     if report.exit_code != 0 {
         tracing::error!(exit_code = report.exit_code, findings, "the log does not verify");
     }
-    let kept = if json.len() <= MAX_RUN_BYTES {
-        log.store.add_run(&VerificationRun { at, report: json.clone() }).await
-    } else {
-        Err(StoreError::Refused { reason: "the report is too long to be kept; ask for fewer findings".to_owned() })
-    };
-    if let Err(error) = kept {
+    if let Err(error) = log.store.add_run(&VerificationRun { at, report: shortened(report, MAX_RUN_BYTES)? }).await {
         // What was found out is worth more than its being kept.
         tracing::warn!(error = &error as &dyn std::error::Error, "the verification is not kept among the runs");
     }
-    Ok(Verification { at, exit_code: report.exit_code, report, json })
+    Ok(verification)
+}
+
+/// A report as JSON with as many of its findings as fit: half as many, until they do.
+fn shortened(report: &Report, max_bytes: usize) -> Result<String, StoreError> {
+    let mut report = report.clone();
+    loop {
+        let json = json(&report)?;
+        if json.len() <= max_bytes || report.findings.is_empty() {
+            return Ok(json);
+        }
+        let omitted = report.findings.split_off(report.findings.len() / 2);
+        report.findings_omitted += omitted.len() as u64;
+    }
+}
+
+fn json(report: &Report) -> Result<String, StoreError> {
+    serde_json::to_string(report).map_err(|error| StoreError::Refused { reason: error.to_string() })
+}
+
+impl Verification {
+    fn of(at: Timestamp, report: Report) -> Result<Self, VerifyError> {
+        Ok(Self { at, exit_code: report.exit_code, json: json(&report)?, report })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_report_is_kept_with_fewer_findings() {
+        let mut walk = Walk::new(Subject::Log, None, Start::Beginning, 1_000);
+        for seq in 1..=100 {
+            walk.add_finding(Finding::new(Kind::ProjectionMismatch, At::Seq(seq), "x".repeat(500)));
+        }
+        let report = walk.finish(Conclude { now: Timestamp::MIN, max_age_seconds: None, ends_early: false });
+        let kept = |max_bytes| {
+            let json = shortened(&report, max_bytes).unwrap();
+            let kept: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(kept["exitCode"], report.exit_code);
+            (json.len(), kept["findings"].as_array().unwrap().len(), kept["findingsOmitted"].as_u64().unwrap_or(0))
+        };
+        assert_eq!((kept(usize::MAX).1, kept(usize::MAX).2), (100, 0));
+        let (bytes, findings, omitted) = kept(20_000);
+        assert!(bytes <= 20_000 && findings > 20 && findings as u64 + omitted == 100, "{findings} in {bytes}");
+        assert_eq!((kept(10).1, kept(10).2), (0, 100));
+    }
 }

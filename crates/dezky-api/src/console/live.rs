@@ -22,7 +22,6 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::row::Row;
-use super::time::grouped;
 use super::timeline::View;
 use crate::app::App;
 use crate::caller::Caller;
@@ -47,7 +46,16 @@ struct News {
     html: String,
     rows: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    shed: Option<String>,
+    shed: Option<Shed>,
+}
+
+/// Events that this page is not told of.
+#[derive(Serialize)]
+struct Shed {
+    /// How many, where that is the reader's to know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u64>,
+    why: &'static str,
 }
 
 /// From the event behind `after` on, or behind the last one that this browser was told of when its line broke; else from now on.
@@ -133,11 +141,8 @@ impl Tail {
             read.iter().filter(|event| is_theirs(&SearchRow::derive(event.seq, &event.line))).map(Row::of).collect();
         rows.reverse();
         let why = if resuming { "came meanwhile and are not shown" } else { "came too fast to be shown" };
-        let shed = (shed > 0).then(|| match self.scope {
-            Scope::All => format!("{} events {why}", grouped(shed)),
-            // How busy others are is not theirs to know.
-            Scope::Tenants(_) => format!("some events {why}"),
-        });
+        // How busy others are is not a tenant's to know.
+        let shed = (shed > 0).then(|| Shed { n: matches!(self.scope, Scope::All).then_some(shed), why });
         if rows.is_empty() && shed.is_none() {
             return Ok(None);
         }

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use super::time::When;
 
+/// The most characters of a name in a row: a page of a hundred stays light. The event's own page has them all.
+const MAX_NAME: usize = 200;
+
 /// What a row shows. What is withheld or missing is empty.
 pub(crate) struct Row {
     pub(crate) seq: u64,
@@ -35,9 +38,9 @@ impl Row {
             when: When { iso: text("/at") },
             recorded: text("/recordedAt"),
             action: text("/action"),
-            actor: if actor.is_empty() { actor_type.clone() } else { actor },
+            actor: if actor.is_empty() { actor_type.clone() } else { cut(actor) },
             actor_type,
-            resource: [kind, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "),
+            resource: cut([kind, name].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")),
             tenant: text("/tenantSlug"),
             source: text("/source"),
             outcome: text("/outcome"),
@@ -54,4 +57,12 @@ impl Row {
             _ => "·",
         }
     }
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_NAME) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use dezky_audit::{AuditLog, CheckpointRecord, Clock as _, PublishedKey, SystemClock, Verification, VerifyOptions};
-use dezky_audit_core::note::Note;
+use dezky_audit_core::note::{KeyRing, Note};
 use dezky_cold::Progress;
 use futures_util::future::BoxFuture;
 use futures_util::stream::unfold;
@@ -21,7 +21,7 @@ use super::assets;
 use super::frame::{Frame, Section};
 use super::page::{page, see};
 use super::time::{self, When, ago, grouped};
-use super::trust_card::{RunFinding, RunReport, Verdict, short_key};
+use super::trust_card::{RUNS, RunFinding, RunReport, Verdict, reports, short_key, standing};
 use super::visitor::Visitor;
 use crate::acting::OnBehalf;
 use crate::app::App;
@@ -30,8 +30,6 @@ use crate::handlers::verify::MAX_FINDINGS;
 use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
 
-/// Verifications that are listed.
-const RUNS: usize = 20;
 /// Findings that are shown of one.
 const FINDINGS: usize = 50;
 /// How often progress is told.
@@ -45,7 +43,8 @@ struct Trust {
     head_hash: String,
     checkpoint: Option<CheckpointRecord>,
     checkpoint_age: String,
-    witnesses: usize,
+    /// Signature lines under keys that are not the log's own.
+    foreign: usize,
     keys: Vec<PublishedKey>,
     runs: Vec<Run>,
     findings: Vec<Finding>,
@@ -87,21 +86,17 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
     let now = SystemClock.now();
     let head = store.head().await?;
     let checkpoint = app.log.latest_checkpoint().await?;
-    let stored = store.runs(RUNS).await?;
-    let reports: Vec<_> =
-        stored.iter().filter_map(|run| Some((run.at, serde_json::from_str::<RunReport>(&run.report).ok()?))).collect();
-    let newest = reports.first().map(|(_, report)| report);
-    let all = newest.map_or(0, RunReport::all_findings);
+    let reports = reports(&app, RUNS).await?;
+    let standing = standing(&reports).map(|(_, report)| report);
+    let all = standing.map_or(0, RunReport::all_findings);
     // Where a finding lies is of some tenant.
-    let shown = newest.filter(|_| visitor.sees_all()).map_or(&[][..], |report| &report.findings);
+    let shown = standing.filter(|_| visitor.sees_all()).map_or(&[][..], |report| &report.findings);
     let findings: Vec<_> = shown.iter().take(FINDINGS).map(finding).collect();
-    let signatures =
-        checkpoint.as_ref().and_then(|record| Note::parse(record.note.as_bytes()).ok()).map_or(0, |note| note.signatures().len());
     page(&Trust {
         size: head.size,
         head_hash: head.hash.to_hex(),
         checkpoint_age: checkpoint.as_ref().map(|record| ago(record.at, now)).unwrap_or_default(),
-        witnesses: signatures.saturating_sub(app.log.keys().len()),
+        foreign: checkpoint.as_ref().map_or(0, |record| foreign(record, app.log.key_ring())),
         checkpoint,
         keys: app.log.keys().to_vec(),
         runs: reports.iter().map(|(at, report)| run(*at, report, now)).collect(),
@@ -113,6 +108,11 @@ pub(crate) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
         withheld: app.log.awaits_comparison(),
         frame: Frame::of(&app, &visitor, Section::Trust, "Trust").await?,
     })
+}
+
+/// How many of a checkpoint's signatures are of keys that this log does not have: perhaps of witnesses, checked by nobody here.
+fn foreign(record: &CheckpointRecord, ring: &KeyRing) -> usize {
+    Note::parse(record.note.as_bytes()).map_or(0, |note| ring.check(&note, record.size).unknown)
 }
 
 fn run(at: dezky_audit_core::time::Timestamp, report: &RunReport, now: dezky_audit_core::time::Timestamp) -> Run {

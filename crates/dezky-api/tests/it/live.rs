@@ -18,9 +18,9 @@ async fn followed(mut stream: Response, events: u64) -> (u64, u64) {
                 let rows = news["html"].as_str().unwrap().matches("data-seq=").count() as u64;
                 assert_eq!(news["rows"], rows);
                 shown += rows;
-                if let Some(told) = news["shed"].as_str() {
-                    let (number, _) = told.split_once(" events came ").unwrap();
-                    shed += number.replace(',', "").parse::<u64>().unwrap();
+                if let Some(told) = news.get("shed") {
+                    assert!(told["why"].as_str().unwrap().starts_with("came "), "{told}");
+                    shed += told["n"].as_u64().unwrap();
                 }
             }
         }

@@ -36,12 +36,12 @@ pub(super) fn sentence(row: &Row, line: &Value) -> String {
     let who = match &*row.actor_type {
         _ if row.actor.is_empty() => "Somebody".to_owned(),
         "system" if row.actor == "system" => "The log".to_owned(),
-        _ => row.actor.clone(),
+        _ => plain(&row.actor),
     };
     let (family, verb) = row.action.split_once('.').unwrap_or(("", &row.action));
     let words = verb.replace(['.', '_'], " ");
     let named = |pointer: &str| line.pointer(pointer).and_then(Value::as_str);
-    let what = named("/resource/name").or_else(|| named("/resource/id"));
+    let what = named("/resource/name").or_else(|| named("/resource/id")).map(plain);
     let of_platform = ["tenant", "partner", "flag", "user"].contains(&family);
     let known = KNOWN.iter().find(|(action, ..)| *action == row.action);
     let told = match (known, what) {
@@ -58,6 +58,20 @@ pub(super) fn sentence(row: &Row, line: &Value) -> String {
         "failure" => format!("{told} — which failed."),
         other => format!("{told} — {other}."),
     }
+}
+
+/// Characters that turn the direction of what follows are shown as what they are: a name must not rewrite the sentence around it.
+fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if turns(c) {
+            plain.push_str(&format!("⟨U+{:04X}⟩", u32::from(c)));
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -78,6 +92,8 @@ mod tests {
         assert_eq!(tell(line), "Ida deleted the file a.pdf — and was denied.");
         let line = serde_json::json!({"action": "ocis.file_deleted", "actorType": "user", "outcome": "success"});
         assert_eq!(tell(line), "user: ocis, file deleted.");
+        let line = serde_json::json!({"action": "ocis.file_deleted", "actor": {"name": "Ida"}, "resource": {"name": "a\u{202E}fdp.exe"}, "outcome": "denied"});
+        assert_eq!(tell(line), "Ida deleted the file a⟨U+202E⟩fdp.exe — and was denied.");
         let line = serde_json::json!({"action": "stalwart.delivery.completed", "actorType": "user", "resource": {"id": "m1"}});
         assert_eq!(tell(line), "user: stalwart, delivery completed, m1.");
     }

@@ -120,7 +120,11 @@ impl Counting {
         }
         let exact = moments.is_some() && tallies.iter().all(Option::is_some);
         let cut = hours.cut.and_then(Timestamp::from_unix_ms).map(|cut| format!("counted back to {}", &cut.to_string()[..10]));
-        let hours = cut.or_else(|| moments.is_some().then(|| "counted by whole hours".to_owned()));
+        let mut hours = cut.or_else(|| moments.is_some().then(|| "counted by whole hours".to_owned()));
+        if let Some(words) = hours.as_mut().filter(|_| only.is_some_and(|by| by != CountBy::Outcome)) {
+            // No failure is to be seen among the bars, which does not mean that there was none.
+            words.push_str(", outcomes not told apart");
+        }
         let (mut sample, mut beyond) = (None, false);
         if !exact {
             sample = Some(Sample::take(app, scope, query, deadline.max(Instant::now() + BUDGET / 2)).await?);
