@@ -118,10 +118,14 @@ async fn filters_facets_keys_and_the_drawer() {
         browser.press(&char::from(Key::Escape).to_string()).await;
         browser.goto(&format!("{}/", server.url)).await;
 
-        // A part of the histogram becomes the range.
-        browser.run("const h = document.querySelector('#histogram'), b = h.getBoundingClientRect(); \
-                     const at = (kind, part, to) => to.dispatchEvent(new PointerEvent(kind, {clientX: b.left + b.width * part, clientY: b.top + 5, bubbles: true})); \
-                     at('pointerdown', .2, h); at('pointermove', .5, document); at('pointerup', .6, document);").await;
+        // A finger that scrolls from the histogram on chooses nothing; a part of it that is dragged over becomes the range.
+        let drag = |moves: &str| {
+            format!("const h = document.querySelector('#histogram'), b = h.getBoundingClientRect(); \
+                     const at = (kind, part, to) => to.dispatchEvent(new PointerEvent(kind, {{clientX: b.left + b.width * part, clientY: b.top + 5, bubbles: true}})); {moves}")
+        };
+        browser.run(&drag("at('pointerdown', .2, h); at('pointermove', .3, document); at('pointercancel', .3, document); at('pointerup', .8, document);")).await;
+        assert_eq!(browser.run("return [location.search, document.querySelectorAll('.drag').length].join()").await, ",0");
+        browser.run(&drag("at('pointerdown', .2, h); at('pointermove', .5, document); at('pointerup', .6, document);")).await;
         browser.until("location.search.includes('since=') && location.search.includes('until=')").await;
 
         // New events wait until they are asked for.
@@ -145,6 +149,25 @@ async fn filters_facets_keys_and_the_drawer() {
         browser.until(&format!("document.querySelector('#announce button').textContent !== {known}")).await;
         browser.click("#announce button").await;
         browser.until(&format!("document.querySelector('#rows tr').dataset.seq > {top}")).await;
+
+        // More at once than is shown leave a trace in the list, with their number.
+        let burst: Vec<_> = (0..700).map(|n| crate::server::event(10_000 + n)).collect();
+        server.post(&serde_json::Value::Array(burst)).await;
+        browser.until("/\\d+ events came too fast/.test(document.querySelector('#announce button').textContent)").await;
+        browser.click("#announce button").await;
+        browser.until("document.querySelector('#rows tr.gap')").await;
+        let shown = "[...document.querySelectorAll('#rows tr[data-seq]')].filter((row) => row.matches('tr.gap ~ tr') === false).length";
+        let left = "Number(/[\\d,]+/.exec(document.querySelector('tr.gap').textContent)[0].replace(',', ''))";
+        assert_eq!(browser.run(&format!("return {shown} + {left}")).await, 700);
+        browser.picture("live-gap").await;
+
+        // Whoever does not want single letters to do anything says so, once.
+        browser.press("?").await;
+        browser.click("#use-keys").await;
+        browser.press(&char::from(Key::Escape).to_string()).await;
+        browser.goto(&format!("{}/", server.url)).await;
+        browser.press("j").await;
+        assert_eq!(browser.run("return document.querySelectorAll('tr[aria-selected]').length").await, 0);
         browser
     })
     .await;
@@ -169,6 +192,20 @@ async fn a_changed_row_turns_the_chain_red_and_fails_by_itself() {
         browser.click("[data-pin-now]").await;
         browser.find("#event[data-verified=good]").await;
         browser.picture("event").await;
+        // A key that was pinned by mistake, or is the log's no more, gives way to another.
+        browser.run("localStorage.setItem('dezky-audit.vkey.' + document.body.dataset.origin, document.querySelector('[data-held] code').textContent.replace('+', 'x+'))").await;
+        browser.click("[data-verify]").await;
+        browser.find("#event[data-verified=bad]").await;
+        browser.click("[data-other]").await;
+        browser.run("document.querySelector('[data-vkey]').value = ''").await;
+        browser.find("[data-vkey]").await.send_keys(&vkey).await.unwrap();
+        browser.click("[data-pin-now]").await;
+        browser.find("#event[data-verified=good]").await;
+        // What could not be looked at is not wrong.
+        browser.run("window.real = fetch; window.fetch = () => Promise.reject(new TypeError('no network'))").await;
+        browser.click("[data-verify]").await;
+        browser.find("#event[data-verified=unknown]").await;
+        browser.run("window.fetch = window.real").await;
         vectors_agree(&browser).await;
         assert!(browser.barriers().await.is_empty(), "{:?}", browser.barriers().await);
 

@@ -73,6 +73,11 @@ async fn verification_may_start_behind_a_checkpoint() {
         let from = VerifyOptions { from: Some(700), ..VerifyOptions::default() };
         let verification = scratch.log.verify(from).await.unwrap();
         assert_eq!((verification.report.events, verification.exit_code), (300, 0), "{}", verification.json);
+        // A look at a part is no verification of the log.
+        assert_eq!((scratch.store.runs(9).await.unwrap(), scratch.log.last_verification()), (Vec::new(), None));
+        verify(&scratch).await;
+        let kept = scratch.log.last_verification().map(|last| last.at);
+        assert_eq!(kept, scratch.store.runs(9).await.unwrap().first().map(|run| run.at));
         let unknown = VerifyOptions { from: Some(699), ..VerifyOptions::default() };
         assert!(matches!(scratch.log.verify(unknown).await, Err(VerifyError::NoSuchCheckpoint { size: 699 })));
         scratch.finish().await;
