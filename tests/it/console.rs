@@ -279,6 +279,21 @@ async fn walk(browser: Browser, server: &Server) -> Browser {
     browser.until("location.pathname === '/platform/tenants/acme'").await;
     let event = server.get("/audit?action=flag.killed").await["events"][0]["seq"].as_u64().unwrap();
     let event = format!("/events/{event}");
+    let made = async |path: &str, body: Value| {
+        let answer = server.request(reqwest::Method::POST, path).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 201, "{path}");
+        answer.json::<Value>().await.unwrap()
+    };
+    made("/partners", json!({"slug": "nord-it", "name": "Nord IT"})).await;
+    made("/flags", json!({"key": "oci_versioning", "state": "off"})).await;
+    let user = made("/users", json!({"authentikSubjectId": "a1", "email": "ann@acme.example", "tenants": ["acme"]})).await;
+    let user = format!("/platform/users/{}", user["id"].as_str().unwrap());
+    // Names as sources send them: without a place to break a line.
+    let mut long = crate::server::event(777);
+    long["actor"] = json!({"id": "0123456789abcdef".repeat(4), "name": "x".repeat(300)});
+    long["resource"] = json!({"id": "r", "name": format!("{}.pdf", "underscored_".repeat(40))});
+    long["action"] = "ocis.file_deleted".into();
+    let long = format!("/events/{}", server.post(&long).await["seq"]);
     let pages = [
         ("timeline", "/"),
         ("event", &event),
@@ -287,7 +302,14 @@ async fn walk(browser: Browser, server: &Server) -> Browser {
         ("cold", "/cold"),
         ("tenants", "/platform/tenants"),
         ("tenant", "/platform/tenants/acme"),
+        ("partners", "/platform/partners"),
+        ("partner", "/platform/partners/nord-it"),
         ("flags", "/platform/flags"),
+        ("flag", "/platform/flags/oci_versioning"),
+        ("users", "/platform/users"),
+        ("user", &user),
+        ("long", &long),
+        ("long-row", "/?source=e2e"),
         ("tokens", "/platform/tokens"),
         ("export", "/export?tenantSlug=nordwind&range=all"),
         ("error", "/events/999999"),

@@ -20,8 +20,8 @@ struct Fault<'a> {
     retry: bool,
 }
 
-/// The problem as a page.
-pub(crate) fn explained(problem: &Problem, request_id: &str) -> Option<String> {
+/// The problem as a page; `read` where a page was asked for rather than an act: only that is tried again by a link.
+pub(crate) fn explained(problem: &Problem, request_id: &str, read: bool) -> Option<String> {
     let code = problem.code();
     let fault = Fault {
         title: code.title(),
@@ -30,7 +30,7 @@ pub(crate) fn explained(problem: &Problem, request_id: &str) -> Option<String> {
         hint: problem.advice().filter(|_| code != Code::Unauthorized),
         request_id,
         login: matches!(code, Code::Unauthorized | Code::Forbidden),
-        retry: code.retry_after_seconds().is_some() || code == Code::Internal,
+        retry: read && (code.retry_after_seconds().is_some() || code == Code::Internal),
     };
     fault.render().ok()
 }
