@@ -152,7 +152,7 @@ async fn filters_facets_keys_and_the_drawer() {
 
         // More at once than is shown leave a trace in the list, with their number.
         let burst: Vec<_> = (0..700).map(|n| crate::server::event(10_000 + n)).collect();
-        server.post(&serde_json::Value::Array(burst)).await;
+        server.post(&Value::Array(burst)).await;
         browser.until("/\\d+ events came too fast/.test(document.querySelector('#announce button').textContent)").await;
         browser.click("#announce button").await;
         browser.until("document.querySelector('#rows tr.gap')").await;
